@@ -1,0 +1,36 @@
+// The pass list: from a problem and a request to kernels. Nothing else calls a pass.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "compiler/factor.hpp"
+#include "compiler/trace.hpp"
+#include "ir/edge_program.hpp"
+#include "ir/kernel.hpp"
+#include "ir/path_program.hpp"
+#include "ir/problem.hpp"
+#include "ir/request.hpp"
+#include "ir/schedule.hpp"
+
+namespace flashtp {
+
+/// What the caller fixes instead of leaving it to the scheduler.
+struct LoweringOptions {
+    std::optional<Schedule> schedule;    ///< e.g. from --schedule FILE or the tuner
+    std::optional<Factoring> factoring;
+    bool general = false;                ///< use the general schedule even where a special one applies (tests)
+};
+
+/// Every level of one request. The kernels run in order; their additions to one output add up.
+struct Lowered {
+    PathProgram paths;
+    EdgeProgram edge;
+    Schedule schedule;
+    std::vector<Kernel> kernels;
+};
+
+/// Throws UserError for an invalid request, InternalError (with the IR) for a broken invariant.
+Lowered lower(const Problem&, const Request&, const Target&, const LoweringOptions&, Trace&);
+
+}  // namespace flashtp

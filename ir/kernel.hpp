@@ -1,0 +1,221 @@
+// Loops, loads, arithmetic and copies: what printers print and the interpreter runs. Decisions are all taken.
+//
+// A kernel is a program for one warp: `lanes` lanes in lock step. Integers and control flow are uniform over the lanes; registers
+// hold one number a lane, or one for all lanes where `uniform` is set. On a GPU a lane is a thread of a 32-wide warp; on a CPU the
+// lanes of a register are one SIMD vector. Lanes meet only in ReduceStore, LaneSum and shared memory; a shared word written by one
+// lane is read by another only after SyncWarp (or StageWait for asynchronous copies).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "ir/dtype.hpp"
+#include "ir/target.hpp"
+#include "ir/view.hpp"
+
+namespace flashtp {
+
+using IntId = int;     ///< index into KernelTask::ints
+using RegId = int;     ///< index into KernelTask::registers
+using BufferId = int;  ///< index into Kernel::buffers
+using SharedId = int;  ///< index into KernelTask::shared
+
+/// Every task has these integers first: the chunk it works on, and its rows [row_begin, row_end).
+enum ReservedInt : IntId { int_chunk = 0, int_row_begin = 1, int_row_end = 2 };
+
+/// constant + sum of factor * variable, in 64-bit arithmetic.
+struct Affine {
+    std::int64_t constant = 0;
+    std::vector<std::pair<IntId, std::int64_t>> terms;  ///< sorted by variable, no zero factors
+
+    Affine() = default;
+    Affine(std::int64_t value) : constant(value) {}
+    static Affine of(IntId variable, std::int64_t factor = 1);
+    Affine& operator+=(const Affine&);
+    friend Affine operator+(Affine a, const Affine& b) { return a += b; }
+    friend bool operator==(const Affine&, const Affine&) = default;
+};
+
+enum class BufferKind {
+    operand,  ///< global memory, elements of `dtype`
+    index,    ///< global memory, int32; may be null where a load says identity_if_null
+    table     ///< constant int32 table that is part of the code
+};
+struct Buffer {
+    std::string name;
+    BufferKind kind = BufferKind::operand;
+    DType dtype = DType::float32;
+    std::optional<Operand> operand;          ///< width, row and role, for operand buffers
+    bool streaming = false;                  ///< touched once: loads and stores bypass the cache where the target can
+    bool zeroed = false;                     ///< the launcher zeroes it first: written by additions or not completely
+    bool shared_rows = false;                ///< rows are written by several warps or threads: atomics, or private copies a thread
+    std::vector<std::int32_t> table;
+    friend bool operator==(const Buffer&, const Buffer&) = default;
+};
+
+/// Shared memory of one warp, in elements of the compute dtype; `offset` is within the warp's region.
+struct SharedBuffer {
+    std::string name;
+    std::int64_t offset = 0, size = 0;
+    friend bool operator==(const SharedBuffer&, const SharedBuffer&) = default;
+};
+
+/// A register or a literal.
+using Arg = std::variant<RegId, double>;
+
+enum class Place { global, shared };
+
+/// Element of (lane, component): base + lane * lane_stride + component * component_stride, for lanes < active; other lanes read 0
+/// and write nothing. With a table the lane's part is table[table_base + lane] * lane_stride instead.
+struct Access {
+    Place place = Place::global;
+    int buffer = 0;  ///< BufferId or SharedId
+    Affine base;
+    std::int64_t lane_stride = 0, component_stride = 1;
+    int active = 0;
+    std::optional<BufferId> table;
+    Affine table_base;
+    friend bool operator==(const Access&, const Access&) = default;
+};
+
+/// How a value reaches memory. `atomic` also holds against other warps; on a CPU it is a plain addition to memory that the
+/// runtime made private to the thread. Where lanes may address the same element (a table), additions act lane after lane.
+enum class StoreMode { store, add, atomic };
+
+struct KernelStatement;  // the node wrapper below
+using Block = std::vector<KernelStatement>;
+
+struct Comment { std::string text; friend bool operator==(const Comment&, const Comment&) = default; };
+/// Declares an integer.
+struct IntLet { IntId var; Affine value; friend bool operator==(const IntLet&, const IntLet&) = default; };
+/// Assigns one declared before.
+struct IntSet { IntId var; Affine value; friend bool operator==(const IntSet&, const IntSet&) = default; };
+/// Declares or assigns (`declare`) buffer[index]; an index buffer that is null reads as index where identity_if_null.
+struct IntLoad {
+    IntId var; BufferId buffer; Affine index; bool identity_if_null = false; bool declare = true;
+    friend bool operator==(const IntLoad&, const IntLoad&) = default;
+};
+struct IntMin { IntId var; Affine a, b; friend bool operator==(const IntMin&, const IntMin&) = default; };
+/// Declares var and runs the body for begin, begin + step, ... < end.
+struct For;
+/// Runs the body where a < b.
+struct If;
+
+struct Move { RegId dst; Arg src; friend bool operator==(const Move&, const Move&) = default; };
+struct Mul { RegId dst; Arg a, b; friend bool operator==(const Mul&, const Mul&) = default; };
+/// dst = a * b + c, one rounding.
+struct Fma { RegId dst; Arg a, b, c; friend bool operator==(const Fma&, const Fma&) = default; };
+
+/// dst[k] = component k. Uniform registers are read with lane_stride 0.
+struct Load { std::vector<RegId> dst; Access from; friend bool operator==(const Load&, const Load&) = default; };
+/// Component k = or += src[k]. Uniform registers are written by one lane.
+struct Store { Access to; std::vector<RegId> src; StoreMode mode; friend bool operator==(const Store&, const Store&) = default; };
+/// dst[k] (uniform) = sum over lanes of src[k].
+struct LaneSum { std::vector<RegId> dst, src; friend bool operator==(const LaneSum&, const LaneSum&) = default; };
+/// Component k (contiguous) = or += sum over lanes of src[k].
+struct ReduceStore { Access to; std::vector<RegId> src; StoreMode mode; friend bool operator==(const ReduceStore&, const ReduceStore&) = default; };
+
+/// The lanes together copy `count` contiguous elements between global and shared memory, in either direction; `mode` applies to a
+/// global destination. Lane i handles elements i, i + lanes, ...
+struct CopyLanes {
+    SharedId shared; Affine shared_base; BufferId global; Affine global_base; std::int64_t count; bool to_shared; StoreMode mode;
+    friend bool operator==(const CopyLanes&, const CopyLanes&) = default;
+};
+
+/// The ring. Between StageFill and StageCommit, AsyncCopy fills a stage; StageWait makes what was committed to it readable by
+/// every lane. A stage may be refilled once all lanes have read it and SyncWarp was executed.
+struct RingBegin { friend bool operator==(const RingBegin&, const RingBegin&) = default; };
+struct StageFill { IntId stage; std::int64_t bulk_bytes; friend bool operator==(const StageFill&, const StageFill&) = default; };
+/// Contiguous elements from global to shared memory. bulk: one instruction by one lane, 16-byte aligned addresses and size;
+/// otherwise each lane copies `vector` elements at a time (vector * element size is 4, 8 or 16 bytes and aligned).
+struct AsyncCopy {
+    SharedId shared; Affine shared_base; BufferId global; Affine global_base; std::int64_t count; bool bulk; int vector = 1;
+    friend bool operator==(const AsyncCopy&, const AsyncCopy&) = default;
+};
+struct StageCommit { IntId stage; friend bool operator==(const StageCommit&, const StageCommit&) = default; };
+struct StageWait { IntId stage, phase; friend bool operator==(const StageWait&, const StageWait&) = default; };
+/// stage = (stage + 1) mod stages; phase, where present, flips on wrap-around.
+struct StageNext { IntId stage; std::optional<IntId> phase; friend bool operator==(const StageNext&, const StageNext&) = default; };
+
+/// A window over an index buffer read at consecutive positions from begin: the lanes hold 32 entries ahead, so that a read costs
+/// a shuffle and not a memory latency. Reads must be at begin, begin + 1, ... < end. A null buffer reads as the identity.
+struct WindowOpen { int window; BufferId buffer; Affine begin, end; friend bool operator==(const WindowOpen&, const WindowOpen&) = default; };
+struct WindowRead { int window; IntId var; Affine position; friend bool operator==(const WindowRead&, const WindowRead&) = default; };
+
+/// Adds `count` contiguous shared elements to global memory, asynchronously (16-byte aligned); preceded by SyncWarp after the
+/// lanes' writes (the printer adds the proxy fence). One BulkReduce is one group.
+struct BulkReduce {
+    SharedId shared; Affine shared_base; BufferId global; Affine global_base; std::int64_t count;
+    friend bool operator==(const BulkReduce&, const BulkReduce&) = default;
+};
+/// Waits until at most `pending` groups of this warp still read shared memory; then every lane may write there.
+struct BulkWait { int pending; friend bool operator==(const BulkWait&, const BulkWait&) = default; };
+struct SyncWarp { friend bool operator==(const SyncWarp&, const SyncWarp&) = default; };
+
+struct For { IntId var; Affine begin, end; std::int64_t step = 1; Block body; bool operator==(const For&) const; };
+struct If { Affine a, b; Block body; bool operator==(const If&) const; };
+
+using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
+                                CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
+                                WindowRead, BulkReduce, BulkWait, SyncWarp>;
+struct KernelStatement {
+    KernelNode node;
+    friend bool operator==(const KernelStatement&, const KernelStatement&) = default;
+};
+inline bool For::operator==(const For& o) const {
+    return var == o.var && begin == o.begin && end == o.end && step == o.step && body == o.body;
+}
+inline bool If::operator==(const If& o) const { return a == o.a && b == o.b && body == o.body; }
+
+struct Register {
+    std::string name;
+    bool uniform = false;
+    friend bool operator==(const Register&, const Register&) = default;
+};
+
+/// Straight-line code for some paths. Registers and integers are declared by their first assignment, in a block that encloses
+/// every use.
+struct KernelTask {
+    std::string name;
+    std::vector<std::string> comments;  ///< the paths
+    std::int64_t chunks = 1;            ///< values of int_chunk: 0 .. chunks - 1
+    std::vector<std::string> ints;      ///< names; the reserved ones first
+    std::vector<Register> registers;
+    std::vector<SharedBuffer> shared;
+    int windows = 0;
+    Block body;
+    friend bool operator==(const KernelTask&, const KernelTask&) = default;
+};
+
+/// On a GPU every (task, chunk) is a row of blocks and every warp of it takes rows_per_warp consecutive rows (a launch argument).
+/// On a CPU the function runs all tasks and chunks for the rows it is given.
+struct Kernel {
+    std::string name;
+    std::vector<std::string> header;  ///< spec, request and schedule, printed above the code
+    Target target;
+    DType compute = DType::float32;   ///< type of registers and shared memory
+    int lanes = 1;
+    bool receiver_rows = false;       ///< rows are receivers, else edges
+    std::vector<Buffer> buffers;      ///< kernel arguments in this order (tables are not arguments)
+    std::vector<KernelTask> tasks;
+    int stages = 0;                   ///< ring depth
+    CopyMechanism copy = CopyMechanism::plain;
+    bool element_copies = false;      ///< some AsyncCopy is not bulk: with barriers, every lane arrives as well
+    std::int64_t shared_elements = 0; ///< a warp's region: the largest task's, without barriers
+    int warps_per_block = 1, min_blocks = 1, rows_per_warp = 1;
+    friend bool operator==(const Kernel&, const Kernel&) = default;
+};
+
+std::string to_string(const Kernel&);
+/// Throws InternalError with the kernel when a register is read before it is assigned, an id is out of range, an alignment rule of
+/// asynchronous copies is broken, or a buffer is used against its role.
+void verify(const Kernel&);
+
+/// Bytes of shared memory a block needs, barriers included.
+std::int64_t shared_bytes(const Kernel&);
+
+}  // namespace flashtp

@@ -1,0 +1,30 @@
+// Limits on what is accepted, checked before any code is generated. docs/limits.md is printed from this table.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace flashtp {
+
+struct Limit {
+    std::string_view name;
+    std::int64_t value;
+    std::string_view what;
+};
+
+namespace limits {
+inline constexpr Limit max_l{"max_l", 8, "largest degree l of an irrep"};
+inline constexpr Limit max_multiplicity{"max_multiplicity", 65'536, "largest multiplicity of a segment"};
+inline constexpr Limit max_segments{"max_segments", 4'096, "segments in one irreps list"};
+inline constexpr Limit max_instructions{"max_instructions", 4'096, "instructions in one problem"};
+inline constexpr Limit max_row_width{"max_row_width", 1'000'000'000, "elements in a row of an operand"};
+inline constexpr Limit max_work{"max_work", 1'000'000'000, "multiply-adds an edge of the forward program"};
+inline constexpr Limit max_entries{"max_entries", 2'000'000, "Clebsch-Gordan entries, summed over paths"};
+inline constexpr Limit max_json_bytes{"max_json_bytes", 8 * 1024 * 1024, "bytes of a specification file"};
+inline constexpr Limit max_json_depth{"max_json_depth", 16, "nesting of a specification"};
+
+inline constexpr Limit all[] = {max_l,         max_multiplicity, max_segments,   max_instructions, max_row_width,
+                                max_work,      max_entries,      max_json_bytes, max_json_depth};
+}  // namespace limits
+
+}  // namespace flashtp

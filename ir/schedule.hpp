@@ -1,0 +1,57 @@
+// Every decision of a kernel as data. What follows from rows, labels and writers is derived by lowering, not stated here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ir/target.hpp"
+
+namespace flashtp {
+
+/// One level of a task's loop nest, outermost first. `chunk` steps the lane axis by lanes * channels_per_lane; as the first
+/// level it is spread over the grid on a GPU. `axis` is a serial loop over a class of axes (ir/edge_program.hpp).
+enum class LoopKind { chunk, receiver, edge, axis };
+struct Loop {
+    LoopKind kind = LoopKind::edge;
+    int axis = -1;
+    friend bool operator==(const Loop&, const Loop&) = default;
+};
+
+/// Part of the work one piece of straight-line code does: some paths, for a range of the channels of its lane axis.
+/// `paths` restricts the program; axis numbers refer to axis_classes() of the restricted program.
+struct Task {
+    std::vector<int> paths;
+    int lane_axis = -1;  ///< -1: no axis; the lanes compute the same and one of them writes
+    int channels_per_lane = 1;
+    std::int64_t channel_begin = 0, channel_end = 1;  ///< range of the lane axis; the last chunk may be ragged
+    std::vector<Loop> loops;
+    friend bool operator==(const Task&, const Task&) = default;
+};
+
+/// Edge and sender rows reach registers through a ring of stages in shared memory, private to a warp.
+struct Ring {
+    int stages = 0;  ///< 0: no ring, direct loads
+    CopyMechanism copy = CopyMechanism::plain;
+    friend bool operator==(const Ring&, const Ring&) = default;
+};
+
+struct Schedule {
+    std::vector<Task> tasks;
+    bool receiver_stationary = false;  ///< rows handed to warps or threads are receivers, else edges
+    Ring ring;
+    bool stage_rows = false;    ///< receiver rows and gradients pass through shared memory for coalesced access (mul_ir on GPUs)
+    bool bulk_reduce = false;   ///< sender rows leave by bulk reduction from shared memory (SM90 and newer)
+    int warps_per_block = 4;
+    int min_blocks = 1;         ///< occupancy the register allocator is held to
+    int rows_per_warp = 1;      ///< default; a launch argument, not part of the code
+    std::string factoring = "products";
+    std::string reason;         ///< why, for explain
+    friend bool operator==(const Schedule&, const Schedule&) = default;
+};
+
+std::string to_string(const Schedule&);
+std::string to_json(const Schedule&);
+Schedule parse_schedule(std::string_view json);
+
+}  // namespace flashtp

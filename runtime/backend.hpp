@@ -1,0 +1,53 @@
+// The one virtual interface of the runtime: what turns a kernel into something that runs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ir/kernel.hpp"
+
+namespace flashtp {
+
+/// Compiled code with what a launch and a person need to know about it. Immutable; this is what the cache stores.
+struct Artifact {
+    std::string kernel_name;
+    std::string target;                ///< Target::name
+    std::vector<std::uint8_t> code;    ///< cubin or ELF object
+    int registers = 0;                 ///< a lane's registers (CUDA); 0 where not known
+    std::int64_t spill_bytes = 0;      ///< local memory (CUDA) or stack spills of inner loops where known
+    std::int64_t shared_bytes = 0;     ///< a block's dynamic shared memory
+    std::string log;                   ///< compiler warnings
+    double seconds = 0;                ///< compile time; 0 when it came from the cache
+};
+
+struct LaunchArguments {
+    std::vector<void*> buffers;   ///< in the order of Kernel::buffers without tables; index buffers may be null where the kernel allows
+    std::int64_t rows = 0;        ///< receivers or edges, as Kernel::receiver_rows says
+    int rows_per_warp = 0;        ///< 0: the kernel's default
+    void* stream = nullptr;       ///< CUstream; ignored on the CPU
+};
+
+/// A loaded kernel. Launching is thread-safe.
+class Module {
+  public:
+    virtual ~Module() = default;
+    /// CUDA: asynchronous on the stream in the caller's current context. CPU: runs rows [row_begin, row_end) on the caller's thread.
+    virtual void launch(const LaunchArguments&, std::int64_t row_begin, std::int64_t row_end) const = 0;
+};
+
+class Backend {
+  public:
+    virtual ~Backend() = default;
+    /// Build identity of the toolchain that `compile` uses, for the cache key: version and library identity, never a time.
+    virtual std::string identity(const Target&) = 0;
+    /// The text that is compiled: CUDA C++ or LLVM IR. Pure: same kernel, same bytes.
+    virtual std::string source(const Kernel&) = 0;
+    /// Needs no device. Throws CompileError with the compiler's log.
+    virtual Artifact compile(const Kernel&, const std::string& source) = 0;
+    /// CUDA: into the caller's current context. Throws DeviceError.
+    virtual std::unique_ptr<Module> load(const Kernel&, const Artifact&) = 0;
+};
+
+}  // namespace flashtp
