@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "ir/error.hpp"
+
 namespace flashtp {
 
 struct Limit {
@@ -23,8 +25,20 @@ inline constexpr Limit max_entries{"max_entries", 2'000'000, "Clebsch-Gordan ent
 inline constexpr Limit max_json_bytes{"max_json_bytes", 8 * 1024 * 1024, "bytes of a specification file"};
 inline constexpr Limit max_json_depth{"max_json_depth", 16, "nesting of a specification"};
 
-inline constexpr Limit all[] = {max_l,         max_multiplicity, max_segments,   max_instructions, max_row_width,
-                                max_work,      max_entries,      max_json_bytes, max_json_depth};
+inline constexpr Limit max_name_bytes{"max_name_bytes", 200, "bytes of a problem's name"};
+
+inline constexpr Limit all[] = {max_l,    max_multiplicity, max_segments,   max_instructions, max_row_width,
+                                max_work, max_entries,      max_json_bytes, max_json_depth,   max_name_bytes};
 }  // namespace limits
+
+/// `found` is the offending amount as text: it may be too large for any integer type.
+[[noreturn]] inline void limit_error(const Limit& limit, std::string_view where, std::string_view found) {
+    throw LimitError(
+        fmt::format("{}: {} is over the limit {} = {} ({})", where, found, limit.name, limit.value, limit.what));
+}
+
+inline void check_limit(const Limit& limit, std::string_view where, std::int64_t found) {
+    if (found > limit.value) limit_error(limit, where, fmt::to_string(found));
+}
 
 }  // namespace flashtp
