@@ -69,6 +69,8 @@ struct EdgeProgram {
     friend bool operator==(const EdgeProgram&, const EdgeProgram&) = default;
 };
 
+/// The coarsest row kind that refines both.
+Row join(Row a, Row b);
 /// Iteration space of a statement: the coarsest row kind that refines the rows of all its values.
 Row space_of(const EdgeProgram&, const Statement&);
 
@@ -80,7 +82,8 @@ struct AxisClasses {
 };
 AxisClasses axis_classes(const EdgeProgram&);
 
-/// Multiply-adds an edge, with channel axes and without, and sums over channels that leave no label: the cost model's raw data.
+/// Multiply-adds of the statements that run once an edge, with channel axes and without, and the sums over channels that leave no
+/// label: the cost model's raw data.
 struct OperationCount {
     std::int64_t channel = 0, once = 0, lane_sums = 0;
 };

@@ -1,0 +1,48 @@
+#include "compiler/derivative.hpp"
+
+#include <algorithm>
+
+#include "compiler/keep_outputs.hpp"
+#include "compiler/linearize.hpp"
+#include "compiler/reverse.hpp"
+#include "ir/error.hpp"
+
+namespace flashtp {
+
+namespace {
+
+/// The names the program has operands for: an unweighted problem has no w and no derivative of w.
+std::vector<std::string> present(const EdgeProgram& program, const std::vector<std::string>& names) {
+    std::vector<std::string> kept;
+    std::ranges::copy_if(names, std::back_inserter(kept), [&](const auto& name) { return program.find_operand(name) >= 0; });
+    return kept;
+}
+
+/// All outputs of an order, for all directions.
+EdgeProgram whole_derivative(const EdgeProgram& forward, int order) {
+    EdgeProgram program = forward;
+    if (order >= 1) program = reverse(program);
+    if (order >= 2) program = linearize(program, {"x", "y", "w"});
+    // The gradient of order 2 is the adjoint of order 2's outputs alone.
+    if (order >= 3) program = reverse(keep_outputs(program, present(program, outputs_of_order(2))));
+    return program;
+}
+
+std::vector<std::string> wanted_outputs(const EdgeProgram& program, const Request& request) {
+    if (request.outputs.empty()) return present(program, outputs_of_order(request.order));
+    for (const std::string& name : request.outputs) {
+        if (program.find_operand(name) < 0) user_error("the problem has no weights, so it has no output {}", name);
+    }
+    return request.outputs;
+}
+
+}  // namespace
+
+EdgeProgram derivative(const EdgeProgram& forward, const Request& request) {
+    validate(request);
+    EdgeProgram program = whole_derivative(forward, request.order);
+    program = keep_outputs(program, wanted_outputs(program, request));
+    return without_inputs(program, present(program, request.absent));
+}
+
+}  // namespace flashtp

@@ -1,0 +1,287 @@
+#include "compiler/factor.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "compiler/linear_forms.hpp"
+#include "ir/error.hpp"
+
+namespace flashtp {
+
+namespace {
+
+std::string merged(const std::string& a, const std::string& b) {
+    std::string all = a + b;
+    std::ranges::sort(all);
+    all.erase(std::ranges::unique(all).begin(), all.end());
+    return all;
+}
+
+bool contains_all(const std::string& labels, const std::string& wanted) {
+    return std::ranges::all_of(wanted, [&](char label) { return labels.find(label) != std::string::npos; });
+}
+
+/// Row of an intermediate value. Kernels gather a sender's row once an edge, so what is made from it belongs to the edge.
+Row intermediate_row(Row a, Row b) {
+    const Row row = join(a, b);
+    return row == Row::sender ? Row::edge : row;
+}
+
+/// The uses of one path: its operands as values, with labels. `path` is also the statements' path id.
+struct PathUses {
+    const Path* path;
+    int id;
+    Use x, y, z;
+    std::optional<Use> w;
+};
+
+/// Products shared by the paths that read the same segments with the same labels.
+struct Products {
+    std::set<std::pair<int, int>> pairs;  ///< (i, j) that some path needs, in the order of the components
+    ValueId value = -1;
+
+    int component(int i, int j) const { return static_cast<int>(std::distance(pairs.begin(), pairs.find({i, j}))); }
+};
+
+class Factorizer {
+  public:
+    Factorizer(const PathProgram& forward, Factoring factoring, bool aggregate)
+        : forward_(forward), factoring_(factoring), aggregate_(aggregate) {
+        out_.operands = forward.operands;
+    }
+
+    EdgeProgram run() {
+        number_segments();
+        std::vector<PathUses> paths;
+        for (const Term& term : forward_.terms) paths.push_back(uses_of(term));
+        if (factoring_ == Factoring::products) {
+            for (const PathUses& p : paths) collect_products(p);
+        }
+        for (const PathUses& p : paths) emit_path(p);
+        return std::move(out_);
+    }
+
+  private:
+    // ---- operands
+
+    /// Segments are numbered by their place among the segments of the operand that some path uses.
+    void number_segments() {
+        for (const Term& term : forward_.terms) {
+            if (term.written != slot_z) internal_error("factor takes a forward program, not its derivative");
+            const Path& path = forward_.paths.at(term.path);
+            for (const Slot slot : {slot_x, slot_y, slot_z}) offsets_[term.operand[slot]].insert(path.views[slot]->offset);
+        }
+    }
+
+    std::string segment_name(OperandId operand, const View& view) const {
+        const auto& offsets = offsets_.at(operand);
+        const auto rank = std::distance(offsets.begin(), offsets.find(view.offset));
+        std::string name = fmt::format("{}{}", out_.operands[operand].name, rank);
+        if (view.pair) name += view.pair->second ? "_second" : "_first";
+        return name;
+    }
+
+    ValueId add_value(std::string name, std::vector<std::int64_t> extents, int components, Row row) {
+        while (!names_.insert(name).second) name += "_";
+        out_.values.push_back({name, std::move(extents), components, row, std::nullopt});
+        return static_cast<ValueId>(out_.values.size()) - 1;
+    }
+
+    ValueId add_operand_value(const std::string& name, OperandId operand, const View& view) {
+        std::vector<std::int64_t> extents;
+        for (const ViewAxis& axis : view.axes) extents.push_back(axis.extent);
+        const ValueId id = add_value(name, extents, view.components, out_.operands[operand].row);
+        out_.values[id].binding = Binding{operand, view};
+        return id;
+    }
+
+    /// One value for every view of x, y and z, whichever paths use it.
+    ValueId segment_value(OperandId operand, const View& view) {
+        auto& candidates = segments_[{operand, view.offset}];
+        for (const ValueId id : candidates) {
+            if (out_.values[id].binding->view == view) return id;
+        }
+        candidates.push_back(add_operand_value(segment_name(operand, view), operand, view));
+        return candidates.back();
+    }
+
+    PathUses uses_of(const Term& term) {
+        const Path& path = forward_.paths[term.path];
+        const auto use = [&](Slot slot) {
+            return Use{segment_value(term.operand[slot], *path.views[slot]), path.labels[slot]};
+        };
+        PathUses p{&path, term.path, use(slot_x), use(slot_y), use(slot_z), std::nullopt};
+        if (path.views[slot_w]) {
+            const OperandId w = term.operand[slot_w];
+            const std::string name = fmt::format("{}{}", out_.operands[w].name, term.path);
+            p.w = Use{add_operand_value(name, w, *path.views[slot_w]), path.labels[slot_w]};
+        }
+        return p;
+    }
+
+    // ---- statements
+
+    const Value& value(const Use& use) const { return out_.values[use.value]; }
+
+    std::vector<std::int64_t> extents_of(const std::string& labels, const Use& a, const Use& b) const {
+        std::vector<std::int64_t> extents;
+        for (const char label : labels) {
+            const Use& use = a.labels.find(label) != std::string::npos ? a : b;
+            extents.push_back(value(use).extents[use.labels.find(label)]);
+        }
+        return extents;
+    }
+
+    void emit(int path, Use dst, Use a, std::optional<Use> b, std::vector<Entry> entries) {
+        out_.statements.push_back({path, std::move(dst), std::move(a), std::move(b), std::move(entries)});
+    }
+
+    void emit_path(const PathUses& p) {
+        if (factoring_ == Factoring::products) {
+            emit_products_path(p);
+        } else {
+            emit_forms_path(p);
+        }
+    }
+
+    Products& products_of(const PathUses& p) { return products_[{p.x.value, p.y.value, p.x.labels, p.y.labels}]; }
+
+    void collect_products(const PathUses& p) {
+        for (const Coefficient& c : p.path->coefficients) products_of(p).pairs.emplace(c.i, c.j);
+    }
+
+    void emit_products_path(const PathUses& p) {
+        Products& products = products_of(p);
+        const std::string labels = merged(p.x.labels, p.y.labels);
+        if (products.value < 0) emit_products(p, products, labels);
+        std::vector<Entry> entries;
+        for (const Coefficient& c : p.path->coefficients) entries.push_back({c.k, products.component(c.i, c.j), 0, c.value});
+        emit_sum(p, {products.value, labels}, std::nullopt, std::move(entries));
+    }
+
+    void emit_products(const PathUses& p, Products& products, const std::string& labels) {
+        const std::string name = fmt::format("p_{}_{}", value(p.x).name, value(p.y).name);
+        products.value = add_value(name, extents_of(labels, p.x, p.y), static_cast<int>(products.pairs.size()),
+                                   intermediate_row(value(p.x).row, value(p.y).row));
+        std::vector<Entry> entries;
+        for (const auto& [i, j] : products.pairs) entries.push_back({static_cast<int>(entries.size()), i, j, 1.0});
+        emit(-1, {products.value, labels}, p.x, p.y, std::move(entries));
+    }
+
+    /// The linear forms M of one y segment, those of later paths included: its statement grows while paths are added.
+    struct Forms {
+        LinearForms forms;
+        ValueId value = -1;
+        std::size_t statement = 0;
+    };
+
+    Forms& forms_of(const PathUses& p) {
+        Forms& shared = forms_[p.y.value];
+        if (shared.value < 0) {
+            const Value y = value(p.y);
+            shared.value = add_value("M_" + y.name, y.extents, 0, intermediate_row(y.row, Row::shared));
+            shared.statement = out_.statements.size();
+            emit(-1, {shared.value, p.y.labels}, p.y, std::nullopt, {});
+        }
+        return shared;
+    }
+
+    /// Component and scale of the form with which x_i adds to z_k.
+    ScaledForm add_form(Forms& shared, const LinearForm& form) {
+        const ScaledForm scaled = shared.forms.find_or_add(form);
+        Value& m = out_.values[shared.value];
+        if (scaled.component < m.components) return scaled;
+        m.components = scaled.component + 1;
+        auto& entries = out_.statements[shared.statement].entries;
+        for (const auto& [j, c] : form) entries.push_back({scaled.component, j, 0, scaled.sign * c});
+        return scaled;
+    }
+
+    void emit_forms_path(const PathUses& p) {
+        Forms& shared = forms_of(p);
+        std::map<std::pair<int, int>, LinearForm> by_component;  // (i, k)
+        for (const Coefficient& c : p.path->coefficients) by_component[{c.i, c.k}].emplace_back(c.j, c.value);
+        std::vector<Entry> entries;
+        for (auto& [ik, form] : by_component) {
+            std::ranges::sort(form);
+            const ScaledForm scaled = add_form(shared, form);
+            entries.push_back({ik.second, scaled.component, ik.first, scaled.sign});
+        }
+        const Use m{shared.value, p.y.labels};
+        if (weight_comes_first(p)) {
+            emit(p.id, p.z, m, emit_weighted_x(p), std::move(entries));
+        } else {
+            emit_sum(p, m, p.x, std::move(entries));
+        }
+    }
+
+    bool weight_comes_first(const PathUses& p) const {
+        if (!p.w || value(*p.w).row != Row::edge) return false;
+        if (!contains_all(merged(p.x.labels, p.y.labels), p.w->labels)) return false;
+        if (factoring_ == Factoring::automatic) return value(p.x).components <= value(p.z).components;
+        return factoring_ == Factoring::weights_first;
+    }
+
+    Use emit_weighted_x(const PathUses& p) {
+        const std::string labels = merged(p.x.labels, p.w->labels);
+        const int components = value(p.x).components;
+        const ValueId id = add_value(fmt::format("s{}", p.id), extents_of(labels, p.x, *p.w), components,
+                                     intermediate_row(value(p.x).row, value(*p.w).row));
+        std::vector<Entry> entries;
+        for (int i = 0; i < components; ++i) entries.push_back({i, 0, i, 1.0});
+        emit(p.id, {id, labels}, *p.w, p.x, std::move(entries));
+        return {id, labels};
+    }
+
+    /// The sum over the components of x and y: straight into z without a weight, else through r.
+    void emit_sum(const PathUses& p, const Use& a, std::optional<Use> b, std::vector<Entry> entries) {
+        if (!p.w) return emit(p.id, p.z, a, std::move(b), std::move(entries));
+        std::set<int> written;
+        for (const Entry& e : entries) written.insert(e.dst);
+        const std::string labels = merged(p.x.labels, p.y.labels);
+        const Use r{add_value(fmt::format("r{}", p.id), extents_of(labels, p.x, p.y), value(p.z).components, row_of_sum(p)),
+                    labels};
+        emit(p.id, r, a, std::move(b), std::move(entries));
+        std::vector<Entry> scaled;
+        for (const int k : written) scaled.push_back({k, 0, k, 1.0});
+        emit(p.id, p.z, *p.w, r, std::move(scaled));
+    }
+
+    Row row_of_sum(const PathUses& p) const {
+        if (aggregate_ && value(*p.w).row == Row::shared && value(p.z).row == Row::receiver) return Row::receiver;
+        return intermediate_row(value(p.x).row, value(p.y).row);
+    }
+
+    using ProductsKey = std::tuple<ValueId, ValueId, std::string, std::string>;
+
+    const PathProgram& forward_;
+    const Factoring factoring_;
+    const bool aggregate_;
+    EdgeProgram out_;
+    std::set<std::string> names_;
+    std::map<OperandId, std::set<std::int64_t>> offsets_;
+    std::map<std::pair<OperandId, std::int64_t>, std::vector<ValueId>> segments_;
+    std::map<ProductsKey, Products> products_;
+    std::map<ValueId, Forms> forms_;
+};
+
+}  // namespace
+
+std::string_view to_string(Factoring factoring) {
+    switch (factoring) {
+        case Factoring::products: return "products";
+        case Factoring::coefficients: return "coefficients";
+        case Factoring::weights_first: return "weights_first";
+        case Factoring::automatic: return "automatic";
+    }
+    return "?";
+}
+
+EdgeProgram factor(const PathProgram& forward, Factoring factoring, bool aggregate) {
+    return Factorizer(forward, factoring, aggregate).run();
+}
+
+}  // namespace flashtp

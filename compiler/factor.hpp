@@ -1,0 +1,26 @@
+// From the exact algebra to statements: which intermediate values there are, and which paths share them.
+#pragma once
+
+#include <string_view>
+
+#include "ir/edge_program.hpp"
+#include "ir/path_program.hpp"
+
+namespace flashtp {
+
+/// The order in which a path z = sum C_ijk w x_i y_j is evaluated.
+enum class Factoring {
+    products,       ///< p_ij = x_i y_j;        r_k = C_ijk p_ij;     z_k += w r_k
+    coefficients,   ///< M_ik = C_ijk y_j;      r_k = M_ik x_i;       z_k += w r_k
+    weights_first,  ///< M_ik = C_ijk y_j;      s_i = w x_i;          z_k += M_ik s_i
+    automatic,      ///< a path at a time, the cheaper of the last two
+};
+
+std::string_view to_string(Factoring);
+
+/// Products of the same segments and equal linear forms in y are computed once for all paths. A weight that is shared by edges,
+/// or that has an axis neither x nor y has, cannot come first: such a path falls back to coefficients. With `aggregate` a
+/// convolution with shared weights sums r over the edges of a receiver before it meets the weight.
+EdgeProgram factor(const PathProgram& forward, Factoring, bool aggregate = false);
+
+}  // namespace flashtp
