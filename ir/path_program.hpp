@@ -57,7 +57,10 @@ PathProgram reverse(const PathProgram&);
 PathProgram linearize(const PathProgram&, const std::vector<std::string>& directions);
 /// Drops the outputs not named, and the terms that only they need. Inputs stay: they are the signature.
 PathProgram keep_outputs(const PathProgram&, const std::vector<std::string>& names);
-/// The program of a request, from the forward program.
+/// Takes the inputs named as zero: they disappear, and with them every term that reads them. Outputs stay, zero or not.
+PathProgram drop_inputs(const PathProgram&, const std::vector<std::string>& names);
+/// The program of a request, from the forward program. Inputs come before outputs, both in the order of `Request`'s lists.
+/// An absent cotangent is an input that is zero, no more: the gradient in it (d_t_x of an absent t_x) remains an output.
 PathProgram derivative(const PathProgram& forward, const Request&);
 
 std::string to_string(const PathProgram&);

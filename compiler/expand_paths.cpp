@@ -1,0 +1,145 @@
+#include "compiler/expand_paths.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "compiler/couplings.hpp"
+#include "ir/connection_modes.hpp"
+
+namespace flashtp {
+namespace {
+
+/// One segment of an operand's row as the instructions see it.
+struct Segment {
+    std::int64_t offset, multiplicity, channel_stride, component_stride;
+    int components;
+};
+
+Segment segment_of(const Irreps& irreps, int index, Layout layout) {
+    const MulIrrep& part = irreps[static_cast<std::size_t>(index)];
+    const bool channels_outside = layout == Layout::mul_ir;
+    return {irreps.offset(static_cast<std::size_t>(index)), part.multiplicity, channels_outside ? part.irrep.dim() : 1,
+            channels_outside ? 1 : part.multiplicity, part.irrep.dim()};
+}
+
+/// Labels and view of one slot while they are put together.
+struct Labelled {
+    std::string labels;
+    View view;
+};
+
+/// Axes over the labels, the last one fastest with the given stride; an axis of extent 1 is no axis.
+void add_axes(Labelled& slot, std::string_view labels, const Multiplicities& m, std::int64_t stride) {
+    for (auto label = labels.rbegin(); label != labels.rend(); ++label) {
+        const std::int64_t extent = extent_of(*label, m);
+        if (extent != 1) {
+            slot.labels.insert(slot.labels.begin(), *label);
+            slot.view.axes.insert(slot.view.axes.begin(), {extent, stride});
+        }
+        stride *= extent;
+    }
+}
+
+/// A segment whose channels are numbered by the labels, row-major: one label, or (u, v) for the output of uvuv.
+Labelled channels(const Segment& segment, std::string_view labels, const Multiplicities& m) {
+    Labelled slot{{}, {segment.offset, {}, segment.components, segment.component_stride, {}}};
+    add_axes(slot, labels, m, segment.channel_stride);
+    return slot;
+}
+
+/// A segment whose label runs over the pairs u < v and means channel u, or v for the second input.
+Labelled pairs(const Segment& segment, const Multiplicities& m, bool second) {
+    Labelled slot = channels(segment, "q", m);
+    if (!slot.labels.empty()) slot.view.pair = PairAxis{segment.multiplicity, second};
+    else if (second) slot.view.offset += segment.channel_stride;  // the only pair is (0, 1)
+    return slot;
+}
+
+Labelled input(const Segment& segment, std::string_view labels, const Multiplicities& m, bool second) {
+    return labels == "q" ? pairs(segment, m, second) : channels(segment, labels, m);
+}
+
+/// Weights are a dense block in the order of path_shape.
+Labelled weights(std::int64_t offset, std::string_view labels, const Multiplicities& m) {
+    Labelled slot;
+    slot.view.offset = offset;
+    add_axes(slot, labels, m, 1);
+    return slot;
+}
+
+std::string describe(const Problem& problem, const Instruction& instruction) {
+    const auto part = [](const Irreps& irreps, int index) {
+        return fmt::format("{}[{}]", to_string(irreps[static_cast<std::size_t>(index)].irrep), index);
+    };
+    return fmt::format("{} x {} -> {} {}{}", part(problem.irreps_in1, instruction.in1), part(problem.irreps_in2, instruction.in2),
+                       part(problem.irreps_out, instruction.out), to_string(instruction.mode), instruction.weighted ? "" : " unweighted");
+}
+
+std::vector<Coefficient> coefficients(const Problem& problem, const Instruction& instruction, double factor) {
+    const auto degree = [](const Irreps& irreps, int index) { return irreps[static_cast<std::size_t>(index)].irrep.l; };
+    std::vector<Coefficient> result;
+    for (const Coupling3j& c : wigner_3j(degree(problem.irreps_in1, instruction.in1), degree(problem.irreps_in2, instruction.in2),
+                                         degree(problem.irreps_out, instruction.out)))
+        result.push_back({c.i, c.j, c.k, factor * c.value});
+    return result;
+}
+
+Path path_of(const Problem& problem, int index, double factor, std::int64_t weight_offset) {
+    const Instruction& instruction = problem.instructions[static_cast<std::size_t>(index)];
+    const auto& labels = row_of(instruction.mode).labels;
+    const Multiplicities m = multiplicities(problem, instruction);
+
+    Path path;
+    path.instruction = index;
+    path.name = describe(problem, instruction);
+    path.coefficients = coefficients(problem, instruction, factor);
+    const auto place = [&path](Slot slot, Labelled labelled) {
+        path.labels[slot] = std::move(labelled.labels);
+        path.views[slot] = std::move(labelled.view);
+    };
+    place(slot_x, input(segment_of(problem.irreps_in1, instruction.in1, problem.layout_in1), labels[slot_x], m, false));
+    place(slot_y, input(segment_of(problem.irreps_in2, instruction.in2, problem.layout_in2), labels[slot_y], m, true));
+    place(slot_z, channels(segment_of(problem.irreps_out, instruction.out, problem.layout_out), labels[slot_z], m));
+    if (instruction.weighted) place(slot_w, weights(weight_offset, labels[slot_w], m));
+    return path;
+}
+
+std::vector<Operand> operands_of(const Problem& problem) {
+    const auto row = [&](Row in_convolution) { return problem.convolution ? in_convolution : Row::edge; };
+    std::vector<Operand> operands{{"x", problem.irreps_in1.dim(), row(Row::sender), Role::input},
+                                  {"y", problem.irreps_in2.dim(), Row::edge, Role::input}};
+    const std::int64_t weights = weight_numel(problem);
+    if (weights > 0) operands.push_back({"w", weights, problem.shared_weights ? Row::shared : Row::edge, Role::input});
+    operands.push_back({"z", problem.irreps_out.dim(), row(Row::receiver), Role::output});
+    return operands;
+}
+
+}  // namespace
+
+PathProgram expand_paths(const Problem& problem) {
+    validate(problem);
+    PathProgram program;
+    program.operands = operands_of(problem);
+    const int w = program.find("w"), z = program.find("z");
+
+    const std::vector<double> factors = path_coefficients(problem);
+    std::int64_t weight_offset = 0;
+    for (std::size_t index = 0; index < problem.instructions.size(); ++index) {
+        const Instruction& instruction = problem.instructions[index];
+        const auto& row = row_of(instruction.mode);
+        const Multiplicities m = multiplicities(problem, instruction);
+        const std::int64_t weights = product_of_extents(row.labels[slot_w], m);
+        const bool contributes = factors[index] != 0 && product_of_extents(union_of_labels(instruction.mode, true), m) > 0 && m.out > 0;
+        if (contributes) {
+            program.terms.push_back({static_cast<int>(program.paths.size()), {0, 1, instruction.weighted ? w : -1, z}, slot_z});
+            program.paths.push_back(path_of(problem, static_cast<int>(index), factors[index], weight_offset));
+        }
+        if (instruction.weighted) weight_offset += weights;
+    }
+    verify(program);
+    return program;
+}
+
+}  // namespace flashtp

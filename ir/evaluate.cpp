@@ -1,0 +1,189 @@
+#include "ir/evaluate.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "ir/error.hpp"
+
+namespace flashtp {
+namespace {
+
+constexpr int max_labels = 3;  // of one path, over all slots: u, v, w
+
+/// One output component: a compensated sum (Neumaier), so that the oracle's rounding stays below the bound it judges.
+struct Sum {
+    double value = 0, carry = 0, magnitude = 0;
+    std::int64_t terms = 0;
+
+    void add(double product) {
+        const double next = value + product;
+        const double added = next - value;
+        carry += (value - (next - added)) + (product - added);
+        value = next;
+        magnitude += std::fabs(product);
+        ++terms;
+    }
+};
+
+/// Where a path reads and writes: the position in a slot's row is offset + a shift a label + a shift a component.
+struct PathLoops {
+    std::array<std::int64_t, max_labels> extent{1, 1, 1};
+    std::array<std::array<std::vector<std::int64_t>, max_labels>, 4> shift;  ///< by slot, label, index; zero without the label
+    std::array<std::int64_t, 4> offset{}, component_stride{};
+};
+
+/// Shifts along one axis. Views are sums over axes, so the other indices may stay at 0 (a pair axis has its own table).
+std::vector<std::int64_t> shifts_along(const View& view, std::size_t axis) {
+    std::vector<std::int64_t> indices(view.axes.size(), 0), shifts;
+    for (; indices[axis] < view.axes[axis].extent; ++indices[axis]) shifts.push_back(view.position(indices, 0));
+    return shifts;
+}
+
+PathLoops loops_of(const Path& path) {
+    PathLoops loops;
+    std::string labels;
+    for (int slot = 0; slot < 4; ++slot) {
+        if (!path.views[slot]) continue;
+        const View& view = *path.views[slot];
+        // Positions along an axis include what all axes give at index 0: counted once in the offset, removed from the shifts.
+        const std::int64_t origin = view.position(std::vector<std::int64_t>(view.axes.size(), 0), 0);
+        loops.offset[slot] = origin;
+        loops.component_stride[slot] = view.component_stride;
+        for (std::size_t axis = 0; axis < view.axes.size(); ++axis) {
+            std::size_t label = labels.find(path.labels[slot][axis]);
+            if (label == std::string::npos) {
+                label = labels.size();
+                labels += path.labels[slot][axis];
+            }
+            if (label >= max_labels) internal_error("path {} has more than {} labels", path.name, max_labels);
+            loops.extent[label] = view.axes[axis].extent;
+            loops.shift[slot][label] = shifts_along(view, axis);
+            for (std::int64_t& shift : loops.shift[slot][label]) shift -= origin;
+        }
+    }
+    for (auto& slot : loops.shift) {
+        for (std::size_t label = 0; label < max_labels; ++label) slot[label].resize(loops.extent[label], 0);
+    }
+    return loops;
+}
+
+/// The rows one edge touches: three factors (1 where the path has no weight) and the written row.
+struct Rows {
+    std::array<const double*, 4> factor{};  ///< by slot; null in the written slot and where there is no weight
+    Sum* written = nullptr;
+};
+
+/// One coefficient with the position shifts of its components, by slot (the weight has one component).
+struct Product {
+    double value;
+    std::array<std::int64_t, 4> shift;
+};
+
+std::vector<Product> products_of(const Path& path, const PathLoops& loops) {
+    std::vector<Product> products;
+    for (const Coefficient& c : path.coefficients) {
+        const auto& stride = loops.component_stride;
+        products.push_back({c.value, {c.i * stride[slot_x], c.j * stride[slot_y], 0, c.k * stride[slot_z]}});
+    }
+    return products;
+}
+
+/// All products of one term on one edge: labels outside, coefficients inside.
+class TermOnEdge {
+  public:
+    TermOnEdge(const Path& path, Slot written) : loops_(loops_of(path)), products_(products_of(path, loops_)), written_(written) {
+        for (int slot : {slot_x, slot_y, slot_w, slot_z}) {
+            if (slot != written && path.views[slot]) factors_.push_back(slot);
+        }
+    }
+
+    void operator()(const Rows& rows) const {
+        const auto& [first, second, third] = loops_.extent;
+        for (std::int64_t a = 0; a < first; ++a) {
+            for (std::int64_t b = 0; b < second; ++b) {
+                for (std::int64_t c = 0; c < third; ++c) at(rows, {a, b, c});
+            }
+        }
+    }
+
+  private:
+    void at(const Rows& rows, const std::array<std::int64_t, max_labels>& index) const {
+        std::array<std::int64_t, 4> base = loops_.offset;
+        for (int slot = 0; slot < 4; ++slot) {
+            for (int label = 0; label < max_labels; ++label) base[slot] += loops_.shift[slot][label][index[label]];
+        }
+        for (const Product& product : products_) {
+            double value = product.value;
+            for (const int slot : factors_) value *= rows.factor[slot][base[slot] + product.shift[slot]];
+            rows.written[base[written_] + product.shift[written_]].add(value);
+        }
+    }
+
+    PathLoops loops_;
+    std::vector<Product> products_;
+    std::vector<int> factors_;
+    Slot written_;
+};
+
+const std::vector<double>& input_tensor(const Operand& operand, const Graph& graph, const Tensors& inputs) {
+    const auto found = inputs.find(operand.name);
+    if (found == inputs.end()) internal_error("evaluate: no tensor for input {}", operand.name);
+    const std::int64_t size = graph.rows(operand.row) * operand.width;
+    if (static_cast<std::int64_t>(found->second.size()) != size) {
+        internal_error("evaluate: input {} has {} elements, not {}", operand.name, found->second.size(), size);
+    }
+    return found->second;
+}
+
+/// A path without weight in a program with weights is simply a term with fewer factors.
+void add_term(const PathProgram& program, const Term& term, const Graph& graph, const std::vector<const double*>& tensors,
+              std::vector<std::vector<Sum>>& sums) {
+    const TermOnEdge on_edge(program.paths[term.path], term.written);
+    Rows rows;
+    for (std::int64_t edge = 0; edge < graph.edges; ++edge) {
+        for (int slot = 0; slot < 4; ++slot) {
+            const int id = term.operand[slot];
+            if (id < 0) continue;
+            const std::int64_t start = graph.row_of(program.operands[id].row, edge) * program.operands[id].width;
+            if (slot == term.written) rows.written = sums[id].data() + start;
+            else rows.factor[slot] = tensors[id] + start;
+        }
+        on_edge(rows);
+    }
+}
+
+OracleTensor finish(const std::vector<Sum>& sums) {
+    OracleTensor result;
+    for (const Sum& sum : sums) {
+        result.value.push_back(sum.value + sum.carry);
+        result.magnitude.push_back(sum.magnitude);
+        result.terms.push_back(sum.terms);
+    }
+    return result;
+}
+
+}  // namespace
+
+std::map<std::string, OracleTensor> evaluate(const PathProgram& program, const Graph& graph, const Tensors& inputs) {
+    std::vector<const double*> tensors(program.operands.size(), nullptr);
+    std::vector<std::vector<Sum>> sums(program.operands.size());
+    for (std::size_t id = 0; id < program.operands.size(); ++id) {
+        const Operand& operand = program.operands[id];
+        if (operand.role == Role::input) tensors[id] = input_tensor(operand, graph, inputs).data();
+        else sums[id].resize(graph.rows(operand.row) * operand.width);
+    }
+    for (const Term& term : program.terms) add_term(program, term, graph, tensors, sums);
+
+    std::map<std::string, OracleTensor> results;
+    for (std::size_t id = 0; id < program.operands.size(); ++id) {
+        if (program.operands[id].role == Role::output) results.emplace(program.operands[id].name, finish(sums[id]));
+    }
+    return results;
+}
+
+double error_bound(double eps, std::int64_t terms, double magnitude) {
+    return 8 * eps * std::sqrt(static_cast<double>(terms)) * magnitude;
+}
+
+}  // namespace flashtp
