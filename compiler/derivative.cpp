@@ -1,6 +1,7 @@
 #include "compiler/derivative.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "compiler/keep_outputs.hpp"
 #include "compiler/linearize.hpp"
@@ -28,6 +29,23 @@ EdgeProgram whole_derivative(const EdgeProgram& forward, int order) {
     return program;
 }
 
+/// Inputs before outputs, otherwise in the order they were made: the signature of a request is the same however it was factored.
+EdgeProgram inputs_first(EdgeProgram program) {
+    std::vector<OperandId> order(program.operands.size()), place(order.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_partition(order, [&](OperandId id) { return program.operands[id].role == Role::input; });
+    std::vector<Operand> operands;
+    for (const OperandId id : order) {
+        place[id] = static_cast<OperandId>(operands.size());
+        operands.push_back(std::move(program.operands[id]));
+    }
+    program.operands = std::move(operands);
+    for (Value& v : program.values) {
+        if (v.binding) v.binding->operand = place[v.binding->operand];
+    }
+    return program;
+}
+
 std::vector<std::string> wanted_outputs(const EdgeProgram& program, const Request& request) {
     if (request.outputs.empty()) return present(program, outputs_of_order(request.order));
     for (const std::string& name : request.outputs) {
@@ -42,7 +60,7 @@ EdgeProgram derivative(const EdgeProgram& forward, const Request& request) {
     validate(request);
     EdgeProgram program = whole_derivative(forward, request.order);
     program = keep_outputs(program, wanted_outputs(program, request));
-    return without_inputs(program, present(program, request.absent));
+    return inputs_first(without_inputs(program, present(program, request.absent)));
 }
 
 }  // namespace flashtp

@@ -7,6 +7,8 @@
 #include <set>
 #include <tuple>
 
+#include <fmt/ranges.h>
+
 #include "ir/error.hpp"
 
 namespace flashtp {
