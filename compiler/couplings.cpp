@@ -22,17 +22,37 @@ namespace flashtp {
 namespace {
 
 constexpr int max_degree = 16;
-constexpr int max_factorial = 3 * max_degree + 1;
-constexpr std::array primes{2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47};  // all primes up to max_factorial
+constexpr int max_binomial = 2 * max_degree;       // a, b and c
+constexpr int max_factorial = 3 * max_degree + 1;  // J + 1
+constexpr std::array primes{2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47};  // all up to max_factorial
 
-std::int64_t binomial(int n, int k) {
-    if (k < 0 || k > n) return 0;
-    std::int64_t result = 1;
-    for (int step = 1; step <= k; ++step) result = result * (n - k + step) / step;  // exact: C(n-k+step, step) each time
-    return result;
-}
+using BinomialTable = std::array<std::array<std::int64_t, max_binomial + 1>, max_binomial + 1>;
+constexpr BinomialTable pascal = [] {
+    BinomialTable table{};
+    for (int n = 0; n <= max_binomial; ++n) {
+        table[n][0] = 1;
+        for (int k = 1; k <= n; ++k) table[n][k] = table[n - 1][k - 1] + table[n - 1][k];
+    }
+    return table;
+}();
 
-/// S of the header: the Clebsch-Gordan coefficient without its root.
+/// Exponents of the primes in n!.
+using Exponents = std::array<int, primes.size()>;
+constexpr std::array<Exponents, max_factorial + 1> factorials = [] {
+    std::array<Exponents, max_factorial + 1> table{};
+    for (int n = 1; n <= max_factorial; ++n) {
+        table[n] = table[n - 1];
+        int rest = n;
+        for (std::size_t p = 0; p < primes.size(); ++p) {
+            for (; rest % primes[p] == 0; rest /= primes[p]) ++table[n][p];
+        }
+    }
+    return table;
+}();
+
+std::int64_t binomial(int n, int k) { return k < 0 || k > n ? 0 : pascal[n][k]; }
+
+/// S above: the Clebsch-Gordan coefficient without its root.
 std::int64_t racah_sum(int l1, int m1, int l2, int m2, int l3) {
     const int a = l1 + l2 - l3, b = l1 - l2 + l3, c = -l1 + l2 + l3;
     std::int64_t sum = 0;
@@ -47,13 +67,9 @@ std::int64_t racah_sum(int l1, int m1, int l2, int m2, int l3) {
 class PrimeProduct {
   public:
     void multiply_factorial(int n, int power) {
-        for (int factor = 2; factor <= n; ++factor) multiply(factor, power);
+        for (std::size_t p = 0; p < primes.size(); ++p) exponent_[p] += power * factorials[n][p];
     }
-    void multiply(int factor, int power) {
-        for (std::size_t p = 0; p < primes.size(); ++p) {
-            for (; factor % primes[p] == 0; factor /= primes[p]) exponent_[p] += power;
-        }
-    }
+    void halve() { --exponent_[0]; }
     double square_root() const {
         double above = 1, below = 1, above_root = 1, below_root = 1;  // products of whole and of half powers
         for (std::size_t p = 0; p < primes.size(); ++p) {
@@ -66,7 +82,7 @@ class PrimeProduct {
     }
 
   private:
-    std::array<int, primes.size()> exponent_{};
+    Exponents exponent_{};
 };
 
 /// sqrt(P / 2^n) with n the number of non-zero orders: every 1/sqrt(2) of the change of basis.
@@ -75,7 +91,7 @@ double magnitude(const std::array<int, 3>& l, const std::array<int, 3>& m) {
     for (int s = 0; s < 3; ++s) {
         square.multiply_factorial(l[s] + m[s], 1);
         square.multiply_factorial(l[s] - m[s], 1);
-        if (m[s] != 0) square.multiply(2, -1);
+        if (m[s] != 0) square.halve();
     }
     square.multiply_factorial(l[0] + l[1] - l[2], -1);
     square.multiply_factorial(l[0] - l[1] + l[2], -1);
