@@ -50,7 +50,7 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string_vi
     return best.empty() ? "" : fmt::format("; did you mean \"{}\"?", best);
 }
 
-std::string quoted(std::string_view word) {
+std::string quote(std::string_view word) {
     std::string text(word.substr(0, longest_word));
     std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
     return fmt::format("\"{}{}\"", text, word.size() > longest_word ? "..." : "");

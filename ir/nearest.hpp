@@ -12,6 +12,6 @@ std::string nearest(std::string_view word, const std::vector<std::string_view>& 
 /// "; did you mean "uvu"?", or "" when no known word is close.
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& known);
 /// The word in quotes, cut when it is long and with control characters replaced: safe to show.
-std::string quoted(std::string_view word);
+std::string quote(std::string_view word);
 
 }  // namespace flashtp

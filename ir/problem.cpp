@@ -42,7 +42,7 @@ void check_name(const std::string& name) {
     for (char c : name) {
         const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         if (!plain && others.find(c) == std::string_view::npos)
-            user_error("name {}: only letters, digits and \"{}\" are allowed", quoted(name), others);
+            user_error("name {}: only letters, digits and \"{}\" are allowed", quote(name), others);
     }
 }
 

@@ -19,12 +19,12 @@ void check_names(const std::vector<std::string>& names, const std::vector<std::s
     for (std::size_t n = 0; n < names.size(); ++n) {
         const std::string& name = names[n];
         if (std::find(allowed.begin(), allowed.end(), name) == allowed.end())
-            user_error("{} {} is not one of order {}: {}{}", what, quoted(name), order,
+            user_error("{} {} is not one of order {}: {}{}", what, quote(name), order,
                        allowed.empty() ? "it has none" : fmt::format("{}", fmt::join(allowed, " ")),
                        did_you_mean(name, {allowed.begin(), allowed.end()}));
         if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(n), name) !=
             names.begin() + static_cast<std::ptrdiff_t>(n))
-            user_error("{} {} is named twice", what, quoted(name));
+            user_error("{} {} is named twice", what, quote(name));
     }
 }
 
