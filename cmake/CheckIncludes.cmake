@@ -1,6 +1,7 @@
 # cmake -D SOURCE=repository -P CheckIncludes.cmake
 # Fails when a file includes from a directory that its own may not see. The link order is
 # ir <- compiler, ir <- codegen, both <- runtime <- tools, tests, examples.
+cmake_minimum_required(VERSION 3.25)
 set(may_see_ir ir)
 set(may_see_compiler ir compiler)
 set(may_see_codegen ir codegen)

@@ -1,5 +1,6 @@
 # cmake -D LIBRARY=libflashtp.so -D READELF=readelf -D NM=nm -P CheckSharedLibrary.cmake
 # The library loads where neither CUDA nor LLVM is installed, and exports nothing but its C API.
+cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${READELF} --dynamic --wide ${LIBRARY} OUTPUT_VARIABLE dynamic COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "\\(NEEDED\\)[^\n]*" needed "${dynamic}")
 foreach(entry IN LISTS needed)

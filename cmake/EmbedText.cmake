@@ -1,5 +1,6 @@
 # cmake -D INPUT=file -D OUTPUT=file.cpp -D FUNCTION=name -D HEADER=header -P EmbedText.cmake
 # Writes a C++ file whose function flashtp::FUNCTION returns the text of INPUT.
+cmake_minimum_required(VERSION 3.25)
 file(READ "${INPUT}" text)
 set(delimiter "FLASHTP_TEXT") # at most 16 characters
 string(FIND "${text}" ")${delimiter}\"" clash)

@@ -1,5 +1,6 @@
 # cmake -D BUILD=build/release -D EXAMPLE=examples/c -P TestInstalled.cmake
 # Installs to a scratch prefix, then builds and runs an example project that knows nothing but this prefix.
+cmake_minimum_required(VERSION 3.25)
 get_filename_component(name ${EXAMPLE} NAME)
 set(prefix ${BUILD}/installed/prefix)
 set(build ${BUILD}/installed/${name})
