@@ -1,0 +1,41 @@
+#include "ir/kernel.hpp"
+
+namespace flashtp {
+
+Affine Affine::of(IntId variable, std::int64_t factor) {
+    Affine a;
+    if (factor != 0) a.terms.emplace_back(variable, factor);
+    return a;
+}
+
+/// Merges two sorted lists of terms; factors that cancel disappear, so that equal sums compare equal.
+Affine& Affine::operator+=(const Affine& other) {
+    constant += other.constant;
+    if (other.terms.empty()) return *this;
+    std::vector<std::pair<IntId, std::int64_t>> merged;
+    merged.reserve(terms.size() + other.terms.size());
+    auto a = terms.begin();
+    auto b = other.terms.begin();
+    while (a != terms.end() || b != other.terms.end()) {
+        if (b == other.terms.end() || (a != terms.end() && a->first < b->first)) {
+            merged.push_back(*a++);
+        } else if (a == terms.end() || b->first < a->first) {
+            merged.push_back(*b++);
+        } else {
+            if (a->second + b->second != 0) merged.emplace_back(a->first, a->second + b->second);
+            ++a, ++b;
+        }
+    }
+    terms = std::move(merged);
+    return *this;
+}
+
+std::int64_t shared_bytes(const Kernel& kernel) {
+    constexpr std::int64_t alignment = 128;  // of a warp's region: bulk copies start on 16 bytes, cache lines are 128
+    const std::int64_t bytes = kernel.shared_elements * static_cast<std::int64_t>(size_of(kernel.compute));
+    const std::int64_t region = (bytes + alignment - 1) / alignment * alignment;
+    const std::int64_t barriers = kernel.copy == CopyMechanism::barrier ? 8 * kernel.stages : 0;
+    return kernel.warps_per_block * (region + barriers);
+}
+
+}  // namespace flashtp
