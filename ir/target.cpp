@@ -57,7 +57,7 @@ Target cuda_target(std::string_view name) {
     const auto row = std::ranges::find(cuda_rows, name, &CudaRow::name);
     if (row == cuda_rows.end()) unknown(name);
     Target target;
-    target.backend = Backend::cuda;
+    target.platform = Platform::cuda;
     target.name = row->name;
     target.compute_capability = row->compute_capability;
     target.copy = row->copy;
@@ -73,7 +73,7 @@ Target cpu_target(std::string_view name) {
     const auto row = std::ranges::find(cpu_rows, level, &CpuRow::name);
     if (row == cpu_rows.end()) unknown(name);
     Target target;
-    target.backend = Backend::cpu;
+    target.platform = Platform::cpu;
     target.name = std::string(cpu_prefix) + std::string(row->name);
     target.triple = row->triple;
     target.cpu = row->cpu;
@@ -92,7 +92,7 @@ std::vector<std::string> known_targets() {
 }
 
 int lanes_of(const Target& target, std::size_t element_bytes) {
-    if (target.backend == Backend::cuda) return target.lanes;
+    if (target.platform == Platform::cuda) return target.lanes;
     return std::max(1, target.vector_bits / static_cast<int>(8 * element_bytes));
 }
 

@@ -8,7 +8,7 @@
 
 namespace flashtp {
 
-enum class Backend { cuda, cpu };
+enum class Platform { cuda, cpu };
 
 /// How an asynchronous copy into shared memory completes.
 enum class CopyMechanism {
@@ -18,7 +18,7 @@ enum class CopyMechanism {
 };
 
 struct Target {
-    Backend backend = Backend::cpu;
+    Platform platform = Platform::cpu;
     std::string name;               ///< "sm_90a", "cpu", "cpu:x86-64-v3"
     // CUDA
     int compute_capability = 0;     ///< 90 for sm_90a

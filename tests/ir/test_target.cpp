@@ -12,7 +12,7 @@ TEST_CASE("target: every CUDA architecture has the copies and the shared memory 
     for (const char* name : {"sm_90", "sm_90a", "sm_100", "sm_120"}) CHECK(cuda_target(name).copy == CopyMechanism::barrier);
 
     const Target hopper = cuda_target("sm_90a");
-    CHECK(hopper.backend == Backend::cuda);
+    CHECK(hopper.platform == Platform::cuda);
     CHECK(hopper.name == "sm_90a");
     CHECK(hopper.compute_capability == 90);
     CHECK(hopper.lanes == 32);
