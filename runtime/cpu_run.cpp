@@ -1,0 +1,256 @@
+#include "runtime/cpu_run.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "ir/error.hpp"
+#include "runtime/thread_pool.hpp"
+
+namespace flashtp {
+namespace {
+
+/// Enough edges to pay for the calls, few enough that their rows stay in the caches while several tasks read them.
+constexpr std::int64_t edges_per_block = 128, rows_per_block = 256;
+
+RowRange block_at(const GraphView& graph, bool receiver_rows, std::int64_t begin, std::int64_t end) {
+    if (!receiver_rows) return {begin, std::min(end, begin + edges_per_block)};
+    const std::int64_t last = std::min(end, begin + rows_per_block);
+    std::int64_t row = begin + 1;
+    while (row < last && graph.row_ptr[row + 1] - graph.row_ptr[begin] <= edges_per_block) ++row;
+    return {begin, row};
+}
+
+/// Grows and never shrinks; what it held is lost when it grows.
+class AlignedMemory {
+  public:
+    ~AlignedMemory() { std::free(data_); }
+    AlignedMemory() = default;
+    AlignedMemory(const AlignedMemory&) = delete;
+    AlignedMemory& operator=(const AlignedMemory&) = delete;
+
+    std::byte* at_least(std::int64_t bytes) {
+        if (bytes <= size_) return data_;
+        std::free(data_);
+        size_ = (bytes + 63) / 64 * 64;
+        data_ = static_cast<std::byte*>(std::aligned_alloc(64, static_cast<std::size_t>(size_)));
+        if (!data_) {
+            size_ = 0;
+            throw std::bad_alloc();
+        }
+        return data_;
+    }
+
+  private:
+    std::byte* data_ = nullptr;
+    std::int64_t size_ = 0;
+};
+
+template <class T>
+void add(std::byte* to, const std::byte* from, std::int64_t count) {
+    T* const sum = reinterpret_cast<T*>(to);
+    const T* const term = reinterpret_cast<const T*>(from);
+    for (std::int64_t i = 0; i < count; ++i) sum[i] += term[i];
+}
+
+RowRange common(RowRange a, RowRange b) { return {std::max(a.begin, b.begin), std::min(a.end, b.end)}; }
+
+void extend(RowRange& range, std::int64_t row) {
+    if (range.empty()) range = {row, row + 1};
+    range = {std::min(range.begin, row), std::max(range.end, row + 1)};
+}
+
+}  // namespace
+
+std::vector<RowRange> split_evenly(std::int64_t count, int parts) {
+    std::vector<RowRange> ranges;
+    std::int64_t begin = 0;
+    for (int part = 0; part < parts; ++part) {
+        const std::int64_t end = begin + count / parts + (part < count % parts);
+        ranges.push_back({begin, end});
+        begin = end;
+    }
+    return ranges;
+}
+
+std::vector<RowRange> split_receivers(const GraphView& graph, int parts) {
+    if (graph.receivers == 0) return std::vector<RowRange>(static_cast<std::size_t>(parts));
+    const auto cost = [&](std::int64_t row) { return graph.row_ptr[row] + row; };
+    const std::int64_t total = cost(graph.receivers);
+    std::vector<RowRange> ranges;
+    std::int64_t begin = 0;
+    for (int part = 1; part <= parts; ++part) {
+        // The first row at which this part's share is reached, by bisection.
+        std::int64_t low = begin, high = graph.receivers;
+        while (low < high) {
+            const std::int64_t middle = low + (high - low) / 2;
+            if (static_cast<double>(cost(middle)) * parts < static_cast<double>(total) * part) low = middle + 1;
+            else high = middle;
+        }
+        if (part == parts) low = graph.receivers;
+        ranges.push_back({begin, low});
+        begin = low;
+    }
+    return ranges;
+}
+
+/// By output and thread. The first thread needs none: it adds to the output itself.
+struct CpuRunner::Memory {
+    std::vector<std::vector<AlignedMemory>> copies;
+};
+
+struct CpuRunner::Run {
+    std::span<void* const> operands;
+    const GraphView& graph;
+    std::span<const std::unique_ptr<Module>> modules;
+    int threads;
+    Memory* memory = nullptr;
+    std::vector<std::vector<RowRange>> rows;      ///< by pass, thread
+    std::vector<std::vector<RowRange>> touched;   ///< by output with shared rows, thread: rows the private copy holds
+    std::vector<std::vector<std::byte*>> copies;  ///< by output, thread; for the rows in `touched`
+    std::vector<std::vector<LaunchArguments>> launches;  ///< by thread, kernel
+
+    std::byte* output(const OutputRule& o) const { return static_cast<std::byte*>(operands[static_cast<std::size_t>(o.operand)]); }
+    bool is_private(const OutputRule& o, int thread) const { return o.shared_rows && thread > 0; }
+};
+
+CpuRunner::CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype)
+    : outputs_(output_rules(kernels, operands, dtype)) {
+    for (std::size_t k = 0; k < kernels.size(); ++k) {
+        const bool receiver_rows = kernels[k].receiver_rows;
+        arguments_.emplace_back(kernels[k], operands);
+        if (passes_.empty() || passes_.back().receiver_rows != receiver_rows) passes_.push_back({k, k, receiver_rows});
+        passes_.back().last = k + 1;
+    }
+}
+
+CpuRunner::~CpuRunner() = default;
+
+std::unique_ptr<CpuRunner::Memory> CpuRunner::take_memory() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return std::make_unique<Memory>();
+    std::unique_ptr<Memory> memory = std::move(idle_.back());
+    idle_.pop_back();
+    return memory;
+}
+
+void CpuRunner::give_back(std::unique_ptr<Memory> memory) {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(memory));
+}
+
+namespace {
+
+/// Sender rows of the edges of these receivers: with neighbours near each other in memory, far fewer than all.
+RowRange senders_of(const GraphView& graph, RowRange receivers) {
+    RowRange range;
+    if (receivers.empty()) return range;
+    for (std::int64_t i = graph.row_ptr[receivers.begin]; i < graph.row_ptr[receivers.end]; ++i) extend(range, graph.sender[i]);
+    return range;
+}
+
+}  // namespace
+
+void CpuRunner::prepare(Run& run) const {
+    for (const Pass& pass : passes_) {
+        run.rows.push_back(pass.receiver_rows ? split_receivers(run.graph, run.threads)
+                                              : split_evenly(run.graph.edges, run.threads));
+    }
+    run.memory->copies.resize(outputs_.size());
+    for (std::size_t o = 0; o < outputs_.size(); ++o) {
+        const OutputRule& output = outputs_[o];
+        auto& touched = run.touched.emplace_back(run.threads, RowRange{0, run.graph.rows(output.row)});
+        auto& copies = run.copies.emplace_back(run.threads, nullptr);
+        if (!output.shared_rows) continue;
+        if (run.memory->copies[o].size() < static_cast<std::size_t>(run.threads)) {
+            run.memory->copies[o] = std::vector<AlignedMemory>(run.threads);
+        }
+        const bool by_sender = output.row == Row::sender && passes_.size() == 1 && passes_[0].receiver_rows && run.graph.sender;
+        for (int thread = 1; thread < run.threads; ++thread) {
+            if (by_sender) touched[thread] = senders_of(run.graph, run.rows[0][thread]);
+            const std::int64_t rows = touched[thread].end - touched[thread].begin;
+            copies[thread] = run.memory->copies[o][thread].at_least(rows * output.row_bytes());
+        }
+    }
+    for (int thread = 0; thread < run.threads; ++thread) set_arguments(run, thread);
+}
+
+void CpuRunner::zero(const Run& run, int thread) const {
+    for (std::size_t o = 0; o < outputs_.size(); ++o) {
+        const OutputRule& output = outputs_[o];
+        if (!output.zeroed) continue;
+        const RowRange bytes = split_evenly(run.graph.rows(output.row) * output.row_bytes(), run.threads)[thread];
+        if (!bytes.empty()) std::memset(run.output(output) + bytes.begin, 0, static_cast<std::size_t>(bytes.end - bytes.begin));
+        const RowRange rows = run.touched[o][thread];
+        if (!run.is_private(output, thread) || rows.empty()) continue;
+        std::memset(run.copies[o][thread], 0, static_cast<std::size_t>((rows.end - rows.begin) * output.row_bytes()));
+    }
+}
+
+/// The arguments of every kernel for one thread.
+void CpuRunner::set_arguments(Run& run, int thread) const {
+    std::vector<void*> operands(run.operands.begin(), run.operands.end());
+    for (std::size_t o = 0; o < outputs_.size(); ++o) {
+        if (!run.is_private(outputs_[o], thread)) continue;
+        // Kernels address rows from row 0, which the copy need not hold.
+        const auto before = static_cast<std::uintptr_t>(run.touched[o][thread].begin * outputs_[o].row_bytes());
+        operands[static_cast<std::size_t>(outputs_[o].operand)] =
+            reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(run.copies[o][thread]) - before);
+    }
+    std::vector<LaunchArguments>& launches = run.launches.emplace_back();
+    for (const Pass& pass : passes_) {
+        for (std::size_t k = pass.first; k < pass.last; ++k) {
+            LaunchArguments& launch = launches.emplace_back();
+            launch.buffers = arguments_[k].pointers(operands, run.graph);
+            launch.rows = pass.receiver_rows ? run.graph.receivers : run.graph.edges;
+        }
+    }
+}
+
+void CpuRunner::run_pass(const Run& run, std::size_t index, int thread) const {
+    const Pass& pass = passes_[index];
+    const RowRange rows = run.rows[index][thread];
+    for (std::int64_t begin = rows.begin; begin < rows.end;) {
+        const RowRange block = block_at(run.graph, pass.receiver_rows, begin, rows.end);
+        for (std::size_t k = pass.first; k < pass.last; ++k) {
+            run.modules[k]->launch(run.launches[thread][k], block.begin, block.end);
+        }
+        begin = block.end;
+    }
+}
+
+void CpuRunner::add_copies(const Run& run, int thread) const {
+    for (std::size_t o = 0; o < outputs_.size(); ++o) {
+        const OutputRule& output = outputs_[o];
+        if (!output.shared_rows) continue;
+        const auto size = static_cast<std::int64_t>(size_of(output.dtype));
+        // Elements, not rows: there may be one row only.
+        const RowRange mine = split_evenly(run.graph.rows(output.row) * output.width, run.threads)[thread];
+        for (int other = 1; other < run.threads; ++other) {
+            const RowRange rows = run.touched[o][other];
+            const RowRange part = common(mine, {rows.begin * output.width, rows.end * output.width});
+            if (part.empty()) continue;
+            std::byte* const to = run.output(output) + part.begin * size;
+            const std::byte* const from = run.copies[o][other] + (part.begin - rows.begin * output.width) * size;
+            if (output.dtype == DType::float32) add<float>(to, from, part.end - part.begin);
+            else add<double>(to, from, part.end - part.begin);
+        }
+    }
+}
+
+void CpuRunner::run(std::span<void* const> operands, const GraphView& graph,
+                    std::span<const std::unique_ptr<Module>> modules, int threads) {
+    std::unique_ptr<Memory> memory = take_memory();
+    Run run{operands, graph, modules, threads, memory.get(), {}, {}, {}, {}};
+    prepare(run);
+    parallel(threads, [&](int thread) { zero(run, thread); });
+    for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
+        parallel(threads, [&](int thread) { run_pass(run, pass, thread); });
+    }
+    const bool several = threads > 1 && std::any_of(outputs_.begin(), outputs_.end(), [](const OutputRule& o) { return o.shared_rows; });
+    if (several) parallel(threads, [&](int thread) { add_copies(run, thread); });
+    give_back(std::move(memory));
+}
+
+}  // namespace flashtp

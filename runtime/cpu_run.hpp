@@ -1,0 +1,68 @@
+// How the rows of a launch are spread over CPU threads, and what keeps their additions apart.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "ir/kernel.hpp"
+#include "runtime/arguments.hpp"
+#include "runtime/backend.hpp"
+#include "runtime/graph_view.hpp"
+
+namespace flashtp {
+
+struct RowRange {
+    std::int64_t begin = 0, end = 0;
+    bool empty() const { return begin >= end; }
+    friend bool operator==(const RowRange&, const RowRange&) = default;
+};
+
+/// Consecutive ranges of receivers with about the same number of edges each; a receiver costs as much as an edge, so that
+/// isolated ones are spread too. Some may be empty.
+std::vector<RowRange> split_receivers(const GraphView&, int parts);
+/// Consecutive ranges of [0, count) that differ by at most one in size.
+std::vector<RowRange> split_evenly(std::int64_t count, int parts);
+
+/// Runs kernels on the calling thread and helpers. Memory for private copies is kept between runs. Thread-safe.
+class CpuRunner {
+  public:
+    /// `operands` are in the order of the pointers that `run` gets. `dtype` is that of
+    /// outputs which no kernel writes.
+    CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype);
+    ~CpuRunner();
+
+    /// Same operands, graph and number of threads give the same bits: every thread adds to its own copy of rows that several
+    /// threads write, and copies are added in the order of threads.
+    void run(std::span<void* const> operands, const GraphView&, std::span<const std::unique_ptr<Module>> modules,
+             int threads);
+
+  private:
+    /// Consecutive kernels over the same rows: they take turns on each block of rows, so that caches serve all of them.
+    struct Pass {
+        std::size_t first = 0, last = 0;  ///< kernels [first, last)
+        bool receiver_rows = false;
+    };
+    struct Memory;  ///< private copies of one run
+    struct Run;     ///< one run's state
+
+    std::unique_ptr<Memory> take_memory();
+    void give_back(std::unique_ptr<Memory>);
+
+    void prepare(Run&) const;
+    void zero(const Run&, int thread) const;
+    void set_arguments(Run&, int thread) const;
+    void run_pass(const Run&, std::size_t pass, int thread) const;
+    void add_copies(const Run&, int thread) const;
+
+    std::vector<ArgumentList> arguments_;  ///< by kernel
+    std::vector<Pass> passes_;
+    std::vector<OutputRule> outputs_;
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Memory>> idle_;
+};
+
+}  // namespace flashtp

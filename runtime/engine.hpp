@@ -1,0 +1,62 @@
+// Owns everything that outlives a compilation: back ends, the kernel cache, what has been compiled. There is no other state.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/pipeline.hpp"
+#include "ir/problem.hpp"
+#include "ir/request.hpp"
+#include "ir/target.hpp"
+#include "runtime/log.hpp"
+#include "runtime/once_map.hpp"
+#include "runtime/options.hpp"
+#include "runtime/program.hpp"
+#include "runtime/store.hpp"
+
+namespace flashtp {
+
+/// Thread-safe. Programs stay valid after their engine.
+class Engine {
+  public:
+    explicit Engine(EngineOptions options = {});
+    ~Engine();
+
+    /// Compiles once for each distinct request, however many threads ask. Needs no device. Throws UserError for what the user
+    /// asked, CompileError for what the toolchain refused or where there is none.
+    std::shared_ptr<Program> compile(const Problem&, const Request&, const Target&, const LoweringOptions& = {});
+
+    /// One kernel, through the cache.
+    CompiledKernel compile(const Kernel&);
+    /// Puts a program together; the kernels are those of `lowered`, in its order.
+    std::shared_ptr<Program> assemble(const Problem&, const Request&, const Target&, Lowered lowered,
+                                      std::vector<CompiledKernel>);
+
+    /// What is compiled for a kernel, and the text of its key.
+    std::string source(const Kernel&);
+    Key key(const Kernel&, const std::string& source);
+
+    /// "cpu" is this host, "cuda" the current device; else a name of known_targets(). Throws UserError, DeviceError.
+    Target target(std::string_view name) const;
+    /// The back end of a target, loaded on first use. Throws CompileError where its libraries are missing.
+    std::shared_ptr<Backend> backend(const Target&);
+
+    ArtifactStore& store() { return store_; }
+    Log& log() { return log_; }
+    /// Threads of a run on the CPU where the caller does not say.
+    int threads() const { return threads_; }
+
+  private:
+    std::vector<CompiledKernel> compile_all(const std::vector<Kernel>&);
+
+    Log log_;
+    ArtifactStore store_;
+    int threads_;
+    OnceMap<Backend> backends_;
+    OnceMap<const CompiledKernel> kernels_;
+    OnceMap<Program> programs_;
+};
+
+}  // namespace flashtp

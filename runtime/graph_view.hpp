@@ -1,0 +1,29 @@
+// The row counts and index arrays of a launch.
+#pragma once
+
+#include <cstdint>
+
+#include "ir/view.hpp"
+
+namespace flashtp {
+
+/// Edges in receiver order: those of receiver r are at positions row_ptr[r] to row_ptr[r + 1]. A plain batch has its number of
+/// rows as edges, senders and receivers, and no arrays. Host pointers for the CPU, device pointers for CUDA.
+struct GraphView {
+    std::int64_t edges = 0, senders = 0, receivers = 0;
+    const std::int32_t* row_ptr = nullptr;  ///< [receivers + 1]
+    const std::int32_t* sender = nullptr;   ///< [edges] in receiver order
+    const std::int32_t* edge = nullptr;     ///< [edges] row of edge operands, in receiver order; null: they are in that order
+
+    std::int64_t rows(Row row) const {
+        switch (row) {
+            case Row::edge: return edges;
+            case Row::sender: return senders;
+            case Row::receiver: return receivers;
+            case Row::shared: return 1;
+        }
+        return 0;
+    }
+};
+
+}  // namespace flashtp

@@ -1,0 +1,121 @@
+#include "runtime/program.hpp"
+
+#include <algorithm>
+
+#include "ir/error.hpp"
+#include "runtime/device.hpp"
+
+namespace flashtp {
+namespace {
+
+bool is_cuda(const Target& target) { return target.platform == Platform::cuda; }
+
+void check_count(std::string_view what, std::int64_t count) {
+    if (count < 0) user_error("the number of {} is {}; it must not be negative", what, count);
+    // Index arrays hold 32-bit numbers; what they are multiplied with is 64 bits wide.
+    if (count > INT32_MAX) user_error("the number of {} is {}; index arrays reach {}", what, count, INT32_MAX);
+}
+
+}  // namespace
+
+struct Program::Loaded {
+    void* context;  ///< null on the CPU
+    Modules modules;
+};
+
+Program::Program(Parts parts) : parts_(std::move(parts)) {
+    const std::vector<Operand>& operands = parts_.lowered.edge.operands;
+    const DType dtype = parts_.problem.dtype;
+    for (const Operand& o : operands) {
+        operands_.push_back({o.name, o.role, o.row, o.width, dtype, o.role == Role::output});
+    }
+    for (const Kernel& kernel : parts_.lowered.kernels) {
+        arguments_.emplace_back(kernel, operands);
+        for (const int source : arguments_.back().sources()) {
+            if (source >= 0) operands_[static_cast<std::size_t>(source)].used = true;
+        }
+    }
+    outputs_ = output_rules(parts_.lowered.kernels, operands, dtype);
+    if (!is_cuda(parts_.target)) cpu_ = std::make_unique<CpuRunner>(parts_.lowered.kernels, operands, dtype);
+}
+
+Program::~Program() = default;
+
+Program::Modules Program::load() const {
+    Modules modules;
+    for (std::size_t k = 0; k < parts_.kernels.size(); ++k) {
+        modules.push_back(parts_.backend->load(parts_.lowered.kernels[k], *parts_.kernels[k].artifact));
+    }
+    return modules;
+}
+
+const Program::Modules& Program::modules() const {
+    void* const context = is_cuda(parts_.target) ? current_context() : nullptr;
+    const std::lock_guard lock(mutex_);
+    for (const auto& loaded : loaded_) {
+        if (loaded->context == context) return loaded->modules;
+    }
+    loaded_.push_back(std::make_unique<Loaded>(Loaded{context, load()}));
+    return loaded_.back()->modules;
+}
+
+void Program::prepare() const { modules(); }
+
+void Program::check(std::span<void* const> pointers, const GraphView& graph, std::size_t alignment) const {
+    check_count("edges", graph.edges);
+    check_count("senders", graph.senders);
+    check_count("receivers", graph.receivers);
+    if (pointers.size() != operands_.size()) {
+        user_error("{} operand pointers were given; the program has {} operands", pointers.size(), operands_.size());
+    }
+    for (std::size_t i = 0; i < pointers.size(); ++i) {
+        const ProgramOperand& operand = operands_[i];
+        const bool empty = graph.rows(operand.row) == 0 || operand.width == 0;
+        if (!pointers[i] && operand.used && !empty) user_error("the pointer of operand {} is null", operand.name);
+        if (reinterpret_cast<std::uintptr_t>(pointers[i]) % alignment != 0) {
+            user_error("the pointer of operand {} is not aligned to {} bytes", operand.name, alignment);
+        }
+    }
+    if (!parts_.problem.convolution) {
+        const bool one_row_each = graph.senders == graph.edges && graph.receivers == graph.edges;
+        if (!one_row_each) user_error("a plain batch has as many senders and receivers as edges");
+        return;
+    }
+    if (graph.receivers > 0 && !graph.row_ptr) user_error("row_ptr is null; a convolution needs the receiver index");
+    if (graph.edges > 0 && !graph.sender) user_error("sender is null; a convolution needs the receiver index");
+    if (graph.edges > 0 && graph.receivers == 0) user_error("there are {} edges and no receivers", graph.edges);
+    if (graph.edges > 0 && graph.senders == 0) user_error("there are {} edges and no senders", graph.edges);
+}
+
+void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, int threads) const {
+    if (!cpu_) user_error("the program is compiled for {}, not for a CPU", parts_.target.name);
+    if (threads < 1) user_error("the number of threads is {}; it must be 1 or more", threads);
+    check(operands, graph, size_of(parts_.problem.dtype));
+    if (parts_.problem.convolution && graph.receivers > 0) {
+        const std::int64_t first = graph.row_ptr[0], last = graph.row_ptr[graph.receivers];
+        if (first != 0 || last != graph.edges) {
+            user_error("row_ptr runs from {} to {}; it must run from 0 to the number of edges, {}", first, last, graph.edges);
+        }
+    }
+    cpu_->run(operands, graph, modules(), threads);
+}
+
+void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {
+    if (cpu_) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
+    check(operands, graph, 16);
+    const Modules& loaded = modules();
+    for (const OutputRule& output : outputs_) {
+        const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
+        if (!output.zeroed || bytes == 0) continue;
+        zero_async(operands[static_cast<std::size_t>(output.operand)], static_cast<std::size_t>(bytes), stream);
+    }
+    for (std::size_t k = 0; k < loaded.size(); ++k) {
+        LaunchArguments launch;
+        launch.buffers = arguments_[k].pointers(operands, graph);
+        launch.rows = parts_.lowered.kernels[k].receiver_rows ? graph.receivers : graph.edges;
+        launch.stream = stream;
+        if (launch.rows > 0) loaded[k]->launch(launch, 0, launch.rows);
+    }
+}
+
+}  // namespace flashtp
