@@ -95,12 +95,18 @@ std::string describe(const Path& path, int index) {
     return line + '\n';
 }
 
+/// Programs that do not verify are printed too.
+std::string name_of(const PathProgram& program, int id) {
+    const bool exists = id >= 0 && id < static_cast<int>(program.operands.size());
+    return exists ? program.operands[id].name : fmt::format("operand {}", id);
+}
+
 std::string describe(const PathProgram& program, const Term& term) {
     std::vector<std::string> factors;
     for (const Slot slot : slots) {
-        if (slot != term.written && term.operand[slot] >= 0) factors.push_back(program.operands[term.operand[slot]].name);
+        if (slot != term.written && term.operand[slot] != -1) factors.push_back(name_of(program, term.operand[slot]));
     }
-    return fmt::format("  {} += path {} of {}\n", program.operands[term.operand[term.written]].name, term.path, fmt::join(factors, ", "));
+    return fmt::format("  {} += path {} of {}\n", name_of(program, term.operand[term.written]), term.path, fmt::join(factors, ", "));
 }
 
 /// What is wrong with a path by itself, or nothing.

@@ -82,7 +82,7 @@ Matrix<double> real_generator(int l, const std::array<double, 3>& vector) {
 
 /// exp by the series of the matrix over 2^halvings, squared back.
 Matrix<double> exponential(Matrix<double> matrix) {
-    constexpr int halvings = 10, order = 12;
+    constexpr int halvings = 6, order = 18;  // each squaring doubles the rounding error
     for (double& value : matrix.values) value = std::ldexp(value, -halvings);
     Matrix<double> sum(matrix.size), term(matrix.size);
     for (int n = 0; n < matrix.size; ++n) sum.at(n, n) = term.at(n, n) = 1;
