@@ -110,9 +110,7 @@ class Factorizer {
 
     PathUses uses_of(const Term& term) {
         const Path& path = forward_.paths[term.path];
-        const auto use = [&](Slot slot) {
-            return Use{segment_value(term.operand[slot], *path.views[slot]), path.labels[slot]};
-        };
+        const auto use = [&](Slot slot) { return Use{segment_value(term.operand[slot], *path.views[slot]), path.labels[slot]}; };
         PathUses p{&path, term.path, use(slot_x), use(slot_y), use(slot_z), std::nullopt};
         if (path.views[slot_w]) {
             const OperandId w = term.operand[slot_w];
@@ -272,10 +270,10 @@ class Factorizer {
 
 std::string_view to_string(Factoring factoring) {
     switch (factoring) {
-        case Factoring::products: return "products";
-        case Factoring::coefficients: return "coefficients";
-        case Factoring::weights_first: return "weights_first";
-        case Factoring::automatic: return "automatic";
+    case Factoring::products: return "products";
+    case Factoring::coefficients: return "coefficients";
+    case Factoring::weights_first: return "weights_first";
+    case Factoring::automatic: return "automatic";
     }
     return "?";
 }

@@ -25,9 +25,7 @@ Marks marks(const EdgeProgram& program, Marked marked) {
 void drop_zeros(EdgeProgram& program) {
     Marks nonzero = marks(program, [&](ValueId id) { return program.is_input(id); });
     for (Statement& s : program.statements) {
-        std::erase_if(s.entries, [&](const Entry& e) {
-            return !nonzero[s.a.value][e.a] || (s.b && !nonzero[s.b->value][e.b]);
-        });
+        std::erase_if(s.entries, [&](const Entry& e) { return !nonzero[s.a.value][e.a] || (s.b && !nonzero[s.b->value][e.b]); });
         for (const Entry& e : s.entries) nonzero[s.dst.value][e.dst] = true;
     }
 }
@@ -154,9 +152,8 @@ EdgeProgram without_inputs(const EdgeProgram& program, const std::vector<std::st
 
 EdgeProgram restrict_to_paths(const EdgeProgram& program, const std::vector<int>& paths) {
     EdgeProgram out = program;
-    std::erase_if(out.statements, [&](const Statement& s) {
-        return s.path >= 0 && std::ranges::find(paths, s.path) == paths.end();
-    });
+    std::erase_if(out.statements,
+                  [&](const Statement& s) { return s.path >= 0 && std::ranges::find(paths, s.path) == paths.end(); });
     return without_dead_code(out);
 }
 

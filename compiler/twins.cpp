@@ -8,11 +8,8 @@
 namespace flashtp {
 
 Twins::Twins(EdgeProgram& program, std::string prefix)
-    : program_(program),
-      prefix_(std::move(prefix)),
-      intermediate_prefix_(prefix_for_intermediates()),
-      operand_(program.operands.size(), -1),
-      value_(program.values.size(), -1) {}
+    : program_(program), prefix_(std::move(prefix)), intermediate_prefix_(prefix_for_intermediates()),
+      operand_(program.operands.size(), -1), value_(program.values.size(), -1) {}
 
 /// Lengthened until it is free for all intermediate values, so that one derivative has one prefix.
 std::string Twins::prefix_for_intermediates() const {

@@ -85,7 +85,7 @@ std::string entries_text(const Statement& s) {
 }
 
 std::string statement_text(const EdgeProgram& program, const Statement& s) {
-    const auto use = [&](const Use& u) { return program.values[u.value].name + bracketed(u.labels); };
+    const auto use = [&](const Use& u) { return program.values.at(u.value).name + bracketed(u.labels); };
     std::string text = fmt::format("  {} += {}", use(s.dst), use(s.a));
     if (s.b) text += " * " + use(*s.b);
     text += fmt::format("  @{}", to_string(space_of(program, s)));
@@ -96,7 +96,7 @@ std::string statement_text(const EdgeProgram& program, const Statement& s) {
 std::string value_text(const EdgeProgram& program, const Value& v) {
     std::string text = fmt::format("  {}{} x{} @{}", v.name, bracketed(v.extents), v.components, to_string(v.row));
     if (v.binding) {
-        text += fmt::format("  = {} {}", program.operands[v.binding->operand].name, to_string(v.binding->view));
+        text += fmt::format("  = {} {}", program.operands.at(v.binding->operand).name, to_string(v.binding->view));
     }
     return text + "\n";
 }

@@ -99,7 +99,7 @@ class Evaluator {
 
     std::vector<Loop> loops_of(const Statement& s) const {
         std::map<char, Loop> loops;
-        const auto bind = [&](const Use& use, std::int64_t Loop::*stride) {
+        const auto bind = [&](const Use& use, std::int64_t Loop::* stride) {
             for (std::size_t axis = 0; axis < use.labels.size(); ++axis) {
                 Loop& loop = loops[use.labels[axis]];
                 loop.extent = program_.values[use.value].extents[axis];

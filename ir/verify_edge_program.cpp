@@ -12,10 +12,7 @@ namespace {
 class Verifier {
   public:
     explicit Verifier(const EdgeProgram& program)
-        : program_(program),
-          written_(program.values.size()),
-          read_(program.values.size()),
-          late_(program.values.size()) {}
+        : program_(program), written_(program.values.size()), read_(program.values.size()), late_(program.values.size()) {}
 
     void run() {
         check_names();
