@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "compiler/choose_schedule.hpp"
 #include "compiler/factor.hpp"
 #include "compiler/trace.hpp"
 #include "ir/edge_program.hpp"
@@ -19,12 +20,13 @@ namespace flashtp {
 struct LoweringOptions {
     std::optional<Schedule> schedule;    ///< e.g. from --schedule FILE or the tuner
     std::optional<Factoring> factoring;
+    std::optional<ScheduleKnobs> knobs;  ///< instead of default_knobs
     bool general = false;                ///< use the general schedule even where a special one applies (tests)
 };
 
 /// Every level of one request. The kernels run in order; their additions to one output add up.
 struct Lowered {
-    PathProgram paths;
+    PathProgram paths;  ///< the forward program; derivative(paths, request) is what the oracle evaluates
     EdgeProgram edge;
     Schedule schedule;
     std::vector<Kernel> kernels;

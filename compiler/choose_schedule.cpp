@@ -1,0 +1,186 @@
+#include "compiler/choose_schedule.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "compiler/keep_outputs.hpp"
+#include "compiler/partition.hpp"
+
+namespace flashtp {
+
+namespace {
+
+bool has_row(const EdgeProgram& program, Row row) {
+    return std::ranges::any_of(program.operands, [row](const Operand& o) { return o.row == row; });
+}
+
+bool only_receiver_outputs(const EdgeProgram& program) {
+    return std::ranges::all_of(program.operands, [](const Operand& o) { return o.role == Role::input || o.row == Row::receiver; });
+}
+
+class Scheduler {
+  public:
+    Scheduler(const PathProgram& paths, const EdgeProgram& program, const Target& target, DType compute, const ScheduleKnobs& knobs,
+              bool general)
+        : paths_(paths), program_(program), target_(target), knobs_(knobs), general_(general),
+          lanes_(lanes_of(target, size_of(compute))), convolution_(has_row(program, Row::receiver) || has_row(program, Row::sender)) {}
+
+    Schedule run() {
+        schedule_.receiver_stationary = convolution_;
+        schedule_.warps_per_block = knobs_.warps_per_block;
+        schedule_.min_blocks = knobs_.min_blocks;
+        schedule_.rows_per_warp = knobs_.rows_per_warp;
+        const bool staged = target_.platform == Platform::cuda && convolution_ && !general_;
+        if (staged) schedule_.ring = {knobs_.stages, target_.copy};
+        schedule_.stage_rows = staged;
+        schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
+        for (const PathGroup& group : groups()) add_group(group);
+        sort_by_cost();
+        schedule_.reason = reason();
+        return std::move(schedule_);
+    }
+
+  private:
+    std::vector<PathGroup> groups() {
+        std::vector<PathGroup> result;
+        for (const PathGroup& group : group_paths(paths_, program_)) {
+            if (general_) {
+                for (const int path : group.paths) result.push_back(alone(group, path));
+                continue;
+            }
+            for (PathGroup& part : split_group(group, paths_, program_, parts_of(group))) result.push_back(std::move(part));
+        }
+        return result;
+    }
+
+    PathGroup alone(const PathGroup& group, int path) const {
+        if (group.paths.size() == 1) return group;
+        PathGroup one = group;
+        one.paths = {path};
+        return one;
+    }
+
+    int parts_of(const PathGroup& group) const {
+        const GroupCost cost = cost_of(group, program_);
+        const std::int64_t copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
+        const auto parts = [&](std::int64_t amount, std::int64_t budget) { return budget ? (amount + budget - 1) / budget : 1; };
+        return static_cast<int>(std::max(parts(cost.operations * copies, knobs_.operations_per_task),
+                                         parts(cost.accumulators + cost.inputs, knobs_.register_budget)));
+    }
+
+    // Powers of two: copies that a segment does not fill would compute on zeros.
+    int channels_per_lane(std::int64_t extent, int most) const {
+        int copies = 1;
+        while (2 * copies <= most && 2 * copies * lanes_ <= extent) copies *= 2;
+        return copies;
+    }
+
+    int copies_within_registers(const PathGroup& group) const {
+        const GroupCost cost = cost_of(group, program_);
+        int copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
+        while (copies > 1 && knobs_.register_budget && copies * (cost.accumulators + cost.inputs) > knobs_.register_budget) copies /= 2;
+        return copies;
+    }
+
+    void add_group(const PathGroup& group) {
+        Task task;
+        task.paths = group.paths;
+        task.lane_axis = group.lane_axis;
+        task.loops = loops_of(group);
+        task.channels_per_lane = copies_within_registers(group);
+        if (group.lane_axis < 0) {
+            schedule_.tasks.push_back(task);
+            return;
+        }
+        const std::int64_t chunk = std::int64_t{lanes_} * task.channels_per_lane, full = group.lane_extent / chunk * chunk;
+        if (full > 0) {
+            task.channel_end = full;
+            schedule_.tasks.push_back(task);
+        }
+        if (full == group.lane_extent) return;
+        task.channel_begin = full;
+        task.channel_end = group.lane_extent;
+        task.channels_per_lane = static_cast<int>((group.lane_extent - full + lanes_ - 1) / lanes_);
+        schedule_.tasks.push_back(task);
+    }
+
+    // A receiver's sum keeps its serial axes outside the edges, so that it stays in registers over all of them.
+    std::vector<Loop> loops_of(const PathGroup& group) const {
+        std::vector<Loop> loops;
+        if (group.lane_axis >= 0) loops.push_back({LoopKind::chunk, -1});
+        if (convolution_) loops.push_back({LoopKind::receiver, -1});
+        const bool outside = convolution_ && only_receiver_outputs(program_);
+        std::vector<int> inner;
+        for (const int axis : group.serial_axes) {
+            if (outside && indexes_output(group, axis)) loops.push_back({LoopKind::axis, axis});
+            else inner.push_back(axis);
+        }
+        loops.push_back({LoopKind::edge, -1});
+        for (const int axis : inner) loops.push_back({LoopKind::axis, axis});
+        return loops;
+    }
+
+    bool indexes_output(const PathGroup& group, int axis) const {
+        const EdgeProgram part = restrict_to_paths(program_, group.paths);
+        const AxisClasses classes = axis_classes(part);
+        for (ValueId v = 0; v < static_cast<ValueId>(part.values.size()); ++v)
+            if (part.is_output(v) && std::ranges::count(classes.of[v], axis)) return true;
+        return false;
+    }
+
+    // Expensive tasks first: what starts last should be short.
+    void sort_by_cost() {
+        std::vector<std::pair<std::int64_t, Task>> order;
+        for (Task& task : schedule_.tasks) {
+            PathGroup group;
+            group.paths = task.paths;
+            const std::int64_t operations = cost_of(group, program_).operations;
+            order.emplace_back(operations * task.channels_per_lane, std::move(task));
+        }
+        std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+        schedule_.tasks.clear();
+        for (auto& [cost, task] : order) {
+            (void)cost;
+            schedule_.tasks.push_back(std::move(task));
+        }
+    }
+
+    std::string reason() const {
+        if (general_) return "general: one path a task, direct loads";
+        const char* rows = convolution_ ? "receiver-stationary" : "a row at a time";
+        return fmt::format("{}, paths of one input segment a task, {} tasks, {}", rows, schedule_.tasks.size(),
+                           schedule_.ring.stages ? fmt::format("ring of {} stages", schedule_.ring.stages) : "direct loads");
+    }
+
+    const PathProgram& paths_;
+    const EdgeProgram& program_;
+    const Target& target_;
+    const ScheduleKnobs& knobs_;
+    bool general_;
+    int lanes_;
+    bool convolution_;
+    Schedule schedule_;
+};
+
+}  // namespace
+
+ScheduleKnobs default_knobs(const Target& target, const Request& request, DType compute) {
+    ScheduleKnobs knobs;
+    if (target.platform == Platform::cpu) {
+        knobs.max_channels_per_lane = 1;
+        knobs.warps_per_block = 1;
+        return knobs;
+    }
+    knobs.stages = request.order == 0 ? 4 : request.order == 1 ? 3 : 2;
+    knobs.register_budget = compute == DType::float32 ? 160 : 80;
+    if (request.order >= 2) knobs.max_channels_per_lane = 1;
+    return knobs;
+}
+
+Schedule choose_schedule(const PathProgram& paths, const EdgeProgram& program, const Target& target, DType compute,
+                         const ScheduleKnobs& knobs, bool general) {
+    return Scheduler(paths, program, target, compute, knobs, general).run();
+}
+
+}  // namespace flashtp

@@ -1,0 +1,28 @@
+// The scheduler: takes every decision a kernel needs and writes it down as a Schedule.
+#pragma once
+
+#include "ir/dtype.hpp"
+#include "ir/edge_program.hpp"
+#include "ir/path_program.hpp"
+#include "ir/request.hpp"
+#include "ir/schedule.hpp"
+
+namespace flashtp {
+
+/// The few numbers the scheduler's rules depend on; defaults are those of docs/performance.md.
+struct ScheduleKnobs {
+    int max_channels_per_lane = 4;
+    int register_budget = 0;       ///< registers a lane may hold in accumulators and inputs
+    int operations_per_task = 0;   ///< straight-line multiply-adds of a task, all channel copies together
+    int stages = 0;
+    int warps_per_block = 4;
+    int min_blocks = 1;
+    int rows_per_warp = 1;
+};
+ScheduleKnobs default_knobs(const Target&, const Request&, DType compute);
+
+/// `program` is the request's program. `general` keeps to one path a task with direct loads, which is right for every mode.
+Schedule choose_schedule(const PathProgram& paths, const EdgeProgram& program, const Target&, DType compute, const ScheduleKnobs&,
+                         bool general = false);
+
+}  // namespace flashtp

@@ -1,0 +1,113 @@
+#include "compiler/lower.hpp"
+
+#include <algorithm>
+
+#include "compiler/keep_outputs.hpp"
+#include "compiler/lower_task.hpp"
+#include "compiler/outputs.hpp"
+#include "ir/error.hpp"
+
+namespace flashtp {
+
+namespace {
+
+bool is_convolution(const EdgeProgram& program) {
+    return std::ranges::any_of(program.operands, [](const Operand& o) { return o.row == Row::receiver || o.row == Row::sender; });
+}
+
+std::vector<Nest> build_nests(const EdgeProgram& program, const Schedule& schedule) {
+    std::vector<Nest> nests;
+    for (const Task& task : schedule.tasks) nests.emplace_back(restrict_to_paths(program, task.paths), task);
+    return nests;
+}
+
+std::vector<std::string> path_comments(const Task& task, const KernelInfo& info) {
+    std::vector<std::string> comments;
+    for (const int path : task.paths) comments.push_back(info.path_names[path]);
+    return comments;
+}
+
+bool added_to(const std::vector<Nest>& nests, const std::vector<StoreModes>& modes, OperandId operand) {
+    for (std::size_t n = 0; n < nests.size(); ++n)
+        for (ValueId v = 0; v < static_cast<ValueId>(modes[n].size()); ++v) {
+            const Value& value = nests[n].program().values[v];
+            const bool output = nests[n].place(v).written && nests[n].program().is_output(v);
+            if (output && value.binding->operand == operand && modes[n][v] != StoreMode::store) return true;
+        }
+    return false;
+}
+
+// Rows of edges and receivers are visited exactly once each, so columns that are all stored need no zeroing.
+void describe_outputs(const EdgeProgram& program, const std::vector<Nest>& nests, const std::vector<StoreModes>& modes,
+                      std::vector<Buffer>& buffers) {
+    for (OperandId o = 0; o < static_cast<OperandId>(program.operands.size()); ++o) {
+        const Operand& operand = program.operands[o];
+        if (operand.role == Role::input) continue;
+        const bool added = added_to(nests, modes, o);
+        buffers[o].zeroed = added || stored_elements(nests, modes, o) != operand.width;
+        buffers[o].shared_rows = operand.row == Row::sender || operand.row == Row::shared;
+        buffers[o].streaming = operand.row == Row::edge && !added;
+    }
+}
+
+}  // namespace
+
+BufferTable::BufferTable(const EdgeProgram& program, DType dtype, bool convolution) {
+    for (const Operand& operand : program.operands) {
+        Buffer buffer;
+        buffer.name = operand.name;
+        buffer.dtype = dtype;
+        buffer.operand = operand;
+        buffers.push_back(std::move(buffer));
+    }
+    if (!convolution) return;
+    index_ = static_cast<BufferId>(buffers.size());
+    for (const char* name : {"row_ptr", "sender", "edge"}) {
+        Buffer buffer;
+        buffer.name = name;
+        buffer.kind = BufferKind::index;
+        buffers.push_back(std::move(buffer));
+    }
+}
+
+BufferId BufferTable::pairs(const PairAxis& axis) {
+    const std::string name = fmt::format("pairs_{}_{}", axis.multiplicity, axis.second ? "v" : "u");
+    for (BufferId b = 0; b < static_cast<BufferId>(buffers.size()); ++b)
+        if (buffers[b].name == name) return b;
+    Buffer table;
+    table.name = name;
+    table.kind = BufferKind::table;
+    for (std::int64_t u = 0; u < axis.multiplicity; ++u)
+        for (std::int64_t v = u + 1; v < axis.multiplicity; ++v) table.table.push_back(static_cast<std::int32_t>(axis.second ? v : u));
+    buffers.push_back(std::move(table));
+    return static_cast<BufferId>(buffers.size()) - 1;
+}
+
+Kernel lower_to_kernel(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info) {
+    Kernel kernel;
+    kernel.name = info.name;
+    kernel.header = info.header;
+    kernel.target = target;
+    kernel.compute = info.compute;
+    kernel.lanes = lanes_of(target, size_of(info.compute));
+    kernel.receiver_rows = schedule.receiver_stationary;
+    kernel.warps_per_block = schedule.warps_per_block;
+    kernel.min_blocks = schedule.min_blocks;
+    kernel.rows_per_warp = schedule.rows_per_warp;
+
+    const std::vector<Nest> nests = build_nests(program, schedule);
+    const std::vector<StoreModes> modes = choose_store_modes(nests);
+    BufferTable buffers(program, info.dtype, is_convolution(program));
+    for (std::size_t t = 0; t < nests.size(); ++t) {
+        TaskLowering lowering(nests[t], schedule, target, modes[t], buffers, kernel.lanes, info.compute);
+        kernel.tasks.push_back(lowering.run(fmt::format("task{}", t), path_comments(schedule.tasks[t], info)));
+        kernel.shared_elements = std::max(kernel.shared_elements, lowering.shared_elements());
+        kernel.element_copies |= lowering.has_element_copies();
+        if (lowering.uses_ring()) kernel.stages = schedule.ring.stages, kernel.copy = schedule.ring.copy;
+    }
+    describe_outputs(program, nests, modes, buffers.buffers);
+    kernel.buffers = std::move(buffers.buffers);
+    return kernel;
+}
+
+}  // namespace flashtp

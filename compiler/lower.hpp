@@ -1,0 +1,24 @@
+// EdgeProgram + Schedule -> Kernel.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/edge_program.hpp"
+#include "ir/kernel.hpp"
+#include "ir/schedule.hpp"
+
+namespace flashtp {
+
+struct KernelInfo {
+    std::string name;
+    std::vector<std::string> header;       ///< printed above the code
+    std::vector<std::string> path_names;   ///< by path id, for comments
+    DType dtype = DType::float32;          ///< of operands
+    DType compute = DType::float32;        ///< of registers
+};
+
+/// Takes no decision: loops, placements and copies follow from the schedule and the program.
+Kernel lower_to_kernel(const EdgeProgram&, const Schedule&, const Target&, const KernelInfo&);
+
+}  // namespace flashtp

@@ -1,0 +1,349 @@
+// Loads, stores and the ring of a task.
+#include <algorithm>
+
+#include "compiler/lower_task.hpp"
+#include "ir/error.hpp"
+
+namespace flashtp {
+
+namespace {
+
+constexpr std::int64_t bulk_bytes = 16;  // alignment and granularity of bulk copies and reductions
+
+}  // namespace
+
+Affine TaskLowering::row_base(ValueId value) const {
+    const Value& v = program_.values[value];
+    const std::int64_t width = program_.operands[v.binding->operand].width;
+    switch (v.row) {
+        case Row::edge: return Affine::of(edge_, width);
+        case Row::sender: return Affine::of(sender_ >= 0 ? sender_ : edge_, width);
+        case Row::receiver: return Affine::of(receiver_ >= 0 ? receiver_ : edge_, width);
+        case Row::shared: return Affine(0);
+    }
+    return Affine(0);
+}
+
+IntId TaskLowering::pair_channel(const PairAxis& pair, IntId rank, Block& block) {
+    const IntId channel = builder_.new_int(pair.second ? "v" : "u");
+    emit(block, IntLoad{channel, buffers_.pairs(pair), Affine::of(rank)});
+    return channel;
+}
+
+Access TaskLowering::access(ValueId value, int copy, Block& block) {
+    const Value& v = program_.values[value];
+    const View& view = v.binding->view;
+    Access at;
+    at.place = Place::global;
+    at.buffer = buffers_.operand(v.binding->operand);
+    at.base = row_base(value) + Affine(view.offset);
+    at.component_stride = view.component_stride;
+    at.active = nest_.place(value).lane ? active(copy) : lanes_;
+    for (int axis = 0; axis < static_cast<int>(view.axes.size()); ++axis) {
+        const std::int64_t stride = view.axes[axis].stride;
+        const bool paired = axis == 0 && view.pair;
+        if (nest_.is_lane_axis(value, axis)) {
+            const Affine first = Affine::of(channel_) + Affine(std::int64_t{copy} * lanes_);
+            at.lane_stride = stride;
+            if (paired) {
+                at.table = buffers_.pairs(*view.pair);
+                at.table_base = first;
+            } else {
+                at.base += Affine::of(channel_, stride) + Affine(std::int64_t{copy} * lanes_ * stride);
+            }
+            continue;
+        }
+        const IntId var = axis_.at(nest_.axis_class(value, axis));
+        at.base += Affine::of(paired ? pair_channel(*view.pair, var, block) : var, stride);
+    }
+    return at;
+}
+
+void TaskLowering::load(ValueId value, int copy, Block& block) {
+    Load node;
+    for (int k = 0; k < program_.values[value].components; ++k) node.dst.push_back(reg(value, k, copy));
+    node.from = access(value, copy, block);
+    emit(block, std::move(node));
+}
+
+void TaskLowering::load_inputs(const std::vector<ValueId>& inputs, Block& block) {
+    std::vector<ValueId> staged;
+    for (const ValueId v : inputs) {
+        if (in_ring(v)) continue;
+        loaded_[v] = true;
+        if (program_.values[v].row == Row::receiver && can_stage(v)) {
+            staged.push_back(v);
+            continue;
+        }
+        for (int copy = 0; copy < copies_of(v); ++copy) load(v, copy, block);
+    }
+    if (!staged.empty()) load_staged(staged, block);
+}
+
+// A lane value whose channels and components are one run of the row.
+bool TaskLowering::can_stage(ValueId value) const {
+    const Value& v = program_.values[value];
+    if (!schedule_.stage_rows || !nest_.place(value).lane || v.extents.size() != 1 || v.binding->view.pair) return false;
+    const View& view = v.binding->view;
+    return v.components > 1 && view.component_stride == 1 && view.axes[0].stride == v.components;
+}
+
+std::int64_t TaskLowering::slice_elements(ValueId value) const { return chunk_channels_ * program_.values[value].components; }
+
+Affine TaskLowering::slice(ValueId value, IntId row) const {
+    const Value& v = program_.values[value];
+    return Affine::of(row, program_.operands[v.binding->operand].width) + Affine(v.binding->view.offset) +
+           Affine::of(channel_, v.components);
+}
+
+RingPlace TaskLowering::slice_place(ValueId value) const { return {0, program_.values[value].components, 1}; }
+
+Access TaskLowering::shared_access(SharedId shared, Affine base, const RingPlace& place, ValueId value, int copy) const {
+    Access at;
+    at.place = Place::shared;
+    at.buffer = shared;
+    at.base = base + Affine(place.shared + std::int64_t{copy} * lanes_ * place.lane_stride);
+    at.lane_stride = place.lane_stride;
+    at.component_stride = place.component_stride;
+    at.active = nest_.place(value).lane ? active(copy) : lanes_;
+    return at;
+}
+
+// All slices of the receiver's row enter shared memory coalesced; the lanes then pick their channels.
+void TaskLowering::load_staged(const std::vector<ValueId>& inputs, Block& block) {
+    emit(block, SyncWarp{});
+    std::int64_t offset = 0;
+    for (const ValueId v : inputs) {
+        emit(block, CopyLanes{staging_, Affine(offset), buffers_.operand(program_.values[v].binding->operand), slice(v, receiver_),
+                              slice_elements(v), true, StoreMode::store});
+        offset += slice_elements(v);
+    }
+    emit(block, SyncWarp{});
+    offset = 0;
+    for (const ValueId v : inputs) {
+        for (int copy = 0; copy < copies_of(v); ++copy) {
+            Load node;
+            for (int k = 0; k < program_.values[v].components; ++k) node.dst.push_back(reg(v, k, copy));
+            node.from = shared_access(staging_, Affine(offset), slice_place(v), v, copy);
+            emit(block, std::move(node));
+        }
+        offset += slice_elements(v);
+    }
+}
+
+void TaskLowering::store_outputs(int depth, const std::vector<int>& statements, Block& block) {
+    std::vector<bool> seen(program_.values.size(), false);
+    std::vector<ValueId> sums, reduced;
+    for (const int i : statements) {
+        const ValueId v = program_.statements[i].dst.value;
+        if (seen[v] || !program_.is_output(v) || nest_.place(v).depth != depth) continue;
+        seen[v] = true;
+        for (int k = 0; k < program_.values[v].components; ++k)
+            for (int copy = 0; copy < copies_of(v) && !initialized_[v][k]; ++copy) emit(block, Move{reg(v, k, copy), 0.0});
+        if (nest_.place(v).lane_sum) sums.push_back(v);
+        else if (std::find(reduced_.begin(), reduced_.end(), v) != reduced_.end()) reduced.push_back(v);
+        else if (program_.values[v].row == Row::receiver && can_stage(v)) store_staged(v, block);
+        else store_direct(v, block);
+    }
+    if (!sums.empty()) store_lane_sums(std::move(sums), block);
+    if (!reduced.empty()) bulk_reduce(reduced, block);
+}
+
+void TaskLowering::store_direct(ValueId value, Block& block) {
+    for (int copy = 0; copy < copies_of(value); ++copy) {
+        Store node;
+        node.to = access(value, copy, block);
+        for (int k = 0; k < program_.values[value].components; ++k) node.src.push_back(reg(value, k, copy));
+        node.mode = modes_[value];
+        emit(block, std::move(node));
+    }
+}
+
+// The lanes write their channels to shared memory; the slice leaves coalesced.
+void TaskLowering::store_staged(ValueId value, Block& block) {
+    emit(block, SyncWarp{});
+    for (int copy = 0; copy < copies_of(value); ++copy) {
+        Store node;
+        node.to = shared_access(staging_, Affine(0), slice_place(value), value, copy);
+        for (int k = 0; k < program_.values[value].components; ++k) node.src.push_back(reg(value, k, copy));
+        node.mode = StoreMode::store;
+        emit(block, std::move(node));
+    }
+    emit(block, SyncWarp{});
+    emit(block, CopyLanes{staging_, Affine(0), buffers_.operand(program_.values[value].binding->operand), slice(value, receiver_),
+                          slice_elements(value), false, modes_[value]});
+}
+
+// Neighbouring sums of one row (the harmonics of several l) are added up and leave together.
+void TaskLowering::store_lane_sums(std::vector<ValueId> values, Block& block) {
+    struct Run {
+        Access to;
+        std::vector<RegId> src;
+        StoreMode mode;
+    };
+    std::vector<Run> runs;
+    const auto order = [&](ValueId v) {
+        const Binding& b = *program_.values[v].binding;
+        return std::pair(b.operand, b.view.offset);
+    };
+    std::stable_sort(values.begin(), values.end(), [&](ValueId a, ValueId b) { return order(a) < order(b); });
+    for (const ValueId v : values) {
+        const Access at = access(v, 0, block);
+        const int components = program_.values[v].components;
+        for (int k = 0; k < components; ++k) {
+            const Affine position = at.base + Affine(k * at.component_stride);
+            const bool joins = !runs.empty() && runs.back().to.buffer == at.buffer && runs.back().mode == modes_[v] &&
+                               runs.back().to.base + Affine(static_cast<std::int64_t>(runs.back().src.size())) == position;
+            if (!joins) {
+                runs.push_back({at, {}, modes_[v]});
+                runs.back().to.base = position;
+                runs.back().to.component_stride = 1;
+                runs.back().to.lane_stride = 0;
+            }
+            runs.back().src.push_back(reg(v, k, 0));
+        }
+    }
+    for (Run& run : runs) emit(block, ReduceStore{std::move(run.to), std::move(run.src), run.mode});
+}
+
+// Two halves of a buffer take turns, so that the reduction of one edge overlaps the arithmetic of the next.
+void TaskLowering::bulk_reduce(const std::vector<ValueId>& values, Block& block) {
+    emit(block, BulkWait{static_cast<int>(values.size())});
+    std::int64_t offset = 0;
+    const Affine base = Affine::of(half_, reduce_elements_);
+    for (const ValueId v : values) {
+        for (int copy = 0; copy < copies_of(v); ++copy) {
+            Store node;
+            node.to = shared_access(reduce_buffer_, base + Affine(offset), slice_place(v), v, copy);
+            for (int k = 0; k < program_.values[v].components; ++k) node.src.push_back(reg(v, k, copy));
+            node.mode = StoreMode::store;
+            emit(block, std::move(node));
+        }
+        offset += slice_elements(v);
+    }
+    emit(block, SyncWarp{});
+    offset = 0;
+    for (const ValueId v : values) {
+        emit(block, BulkReduce{reduce_buffer_, base + Affine(offset), buffers_.operand(program_.values[v].binding->operand),
+                               slice(v, sender_), slice_elements(v)});
+        offset += slice_elements(v);
+    }
+    emit(block, IntSet{half_, Affine(1) + Affine::of(half_, -1)});
+}
+
+// Bulk reductions need 16-byte aligned, contiguous slices at every chunk.
+bool TaskLowering::can_bulk_reduce(ValueId value) const {
+    const Value& v = program_.values[value];
+    const bool sender_slice = v.row == Row::sender && nest_.place(value).lane && v.extents.size() == 1;
+    if (!schedule_.bulk_reduce || !sender_slice || nest_.find_loop(LoopKind::receiver) < 0) return false;
+    const View& view = v.binding->view;
+    if (view.pair || view.axes[0].stride != v.components || (v.components > 1 && view.component_stride != 1)) return false;
+    const std::int64_t unit = bulk_bytes / static_cast<std::int64_t>(size_of(compute_));
+    const std::int64_t width = program_.operands[v.binding->operand].width;
+    const std::int64_t first = view.offset + nest_.task().channel_begin * v.components;
+    return width % unit == 0 && first % unit == 0 && slice_elements(value) % unit == 0;
+}
+
+std::vector<ValueId> TaskLowering::ring_inputs() const {
+    std::vector<ValueId> inputs;
+    const int edge = nest_.find_loop(LoopKind::edge);
+    const bool innermost = edge == nest_.loops() - 1 && edge > 0 && nest_.task().loops[edge - 1].kind == LoopKind::receiver;
+    if (schedule_.ring.stages == 0 || !innermost) return inputs;
+    for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
+        const Value& value = program_.values[v];
+        if (!nest_.place(v).read || !program_.is_input(v) || value.binding->view.pair || value.extents.size() > 1) continue;
+        if (value.row == Row::edge || value.row == Row::sender) inputs.push_back(v);
+    }
+    return inputs;
+}
+
+void TaskLowering::plan_shared() {
+    const std::vector<ValueId> inputs = ring_inputs();
+    if (!inputs.empty()) {
+        ring_ = plan_ring(nest_, inputs, static_cast<int>(chunk_channels_), chunks_, schedule_.ring.copy, size_of(compute_));
+        const std::int64_t size = ring_.stage_elements * schedule_.ring.stages;
+        ring_buffer_ = builder_.new_shared("ring", shared_elements_, size);
+        shared_elements_ += size;
+    }
+    plan_staging();
+}
+
+void TaskLowering::plan_staging() {
+    std::int64_t loads = 0, stores = 0;
+    for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
+        const ValuePlace& place = nest_.place(v);
+        if (place.written && program_.is_output(v) && can_bulk_reduce(v)) {
+            reduced_.push_back(v);
+            reduce_elements_ += slice_elements(v);
+        }
+        if (program_.values[v].row != Row::receiver || !program_.values[v].binding || !can_stage(v)) continue;
+        if (place.read && program_.is_input(v)) loads += slice_elements(v);
+        if (place.written && program_.is_output(v)) stores = std::max(stores, slice_elements(v));
+    }
+    const std::int64_t staging = (std::max(loads, stores) + 3) / 4 * 4;
+    if (staging > 0) staging_ = builder_.new_shared("staging", shared_elements_, staging);
+    shared_elements_ += staging;
+    if (reduce_elements_ > 0) reduce_buffer_ = builder_.new_shared("reduce", shared_elements_, 2 * reduce_elements_);
+    shared_elements_ += 2 * reduce_elements_;
+}
+
+void TaskLowering::begin_ring(const Affine& first, const Affine& last, Block& block) {
+    stage_ = builder_.new_int("stage");
+    phase_ = builder_.new_int("phase");
+    fill_stage_ = builder_.new_int("fill_stage");
+    fill_ = builder_.new_int("fill");
+    emit(block, RingBegin{});
+    emit(block, IntLet{stage_, Affine(0)});
+    emit(block, IntLet{phase_, Affine(0)});
+    emit(block, IntLet{fill_stage_, Affine(0)});
+    emit(block, IntLet{fill_, first});
+    builder_.task.windows = 2;
+    emit(block, WindowOpen{0, buffers_.sender(), first, last});
+    emit(block, WindowOpen{1, buffers_.edge(), first, last});
+    const IntId k = builder_.new_int("k");
+    For prologue{k, Affine(0), Affine(schedule_.ring.stages), 1, {}};
+    fill_stage(prologue.body);
+    emit(block, std::move(prologue));
+}
+
+// Groups are counted, one an edge, so an empty one is committed where no edge is left; barriers are armed only for an edge.
+void TaskLowering::fill_stage(Block& block) {
+    If more{Affine::of(fill_), Affine::of(last_), {}};
+    const IntId s = builder_.new_int("s_fill"), e = builder_.new_int("e_fill");
+    emit(more.body, WindowRead{0, s, Affine::of(fill_)});
+    emit(more.body, WindowRead{1, e, Affine::of(fill_)});
+    emit(more.body, StageFill{fill_stage_, ring_.bulk_bytes});
+    for (const RingPiece& piece : ring_.pieces) {
+        const Operand& operand = program_.operands[piece.operand];
+        const Affine source = Affine::of(operand.row == Row::sender ? s : e, operand.width) + Affine(piece.first) +
+                              (piece.chunk_factor ? Affine::of(int_chunk, piece.chunk_factor) : Affine(0));
+        emit(more.body, AsyncCopy{ring_buffer_, Affine::of(fill_stage_, ring_.stage_elements) + Affine(piece.shared),
+                                  buffers_.operand(piece.operand), source, piece.count, piece.bulk, piece.vector});
+    }
+    const bool groups = schedule_.ring.copy == CopyMechanism::groups;
+    if (!groups) emit(more.body, StageCommit{fill_stage_});
+    emit(block, std::move(more));
+    if (groups) emit(block, StageCommit{fill_stage_});
+    emit(block, IntSet{fill_, Affine::of(fill_) + Affine(1)});
+    emit(block, StageNext{fill_stage_, std::nullopt});
+}
+
+// All of the stage goes to registers, then it is filled again: the next copies run under this edge's arithmetic.
+void TaskLowering::read_ring(Block& block) {
+    emit(block, StageWait{stage_, phase_});
+    const Affine base = Affine::of(stage_, ring_.stage_elements);
+    for (const auto& [v, place] : ring_.places) {
+        for (int copy = 0; copy < copies_of(v); ++copy) {
+            Load node;
+            for (int k = 0; k < program_.values[v].components; ++k) node.dst.push_back(reg(v, k, copy));
+            node.from = shared_access(ring_buffer_, base, place, v, copy);
+            emit(block, std::move(node));
+        }
+        loaded_[v] = true;
+    }
+    emit(block, SyncWarp{});
+    fill_stage(block);
+    emit(block, StageNext{stage_, phase_});
+}
+
+}  // namespace flashtp

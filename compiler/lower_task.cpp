@@ -1,0 +1,315 @@
+#include "compiler/lower_task.hpp"
+
+#include <algorithm>
+
+#include "ir/error.hpp"
+
+namespace flashtp {
+
+TaskLowering::TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const StoreModes& modes,
+                           BufferTable& buffers, int lanes, DType compute)
+    : nest_(nest), program_(nest.program()), schedule_(schedule), target_(target), modes_(modes), buffers_(buffers), lanes_(lanes),
+      compute_(compute), loaded_(nest.program().values.size()) {
+    const Task& task = nest.task();
+    const std::int64_t channels = channels_of(task);
+    chunk_channels_ = std::min<std::int64_t>(channels, std::int64_t{lanes} * task.channels_per_lane);
+    chunks_ = (channels + chunk_channels_ - 1) / chunk_channels_;
+    if (chunks_ * chunk_channels_ != channels) internal_error("ragged chunks belong into a task of their own\n{}", to_string(schedule));
+    copies_ = static_cast<int>((chunk_channels_ + lanes - 1) / lanes);
+    for (const Value& value : program_.values) initialized_.emplace_back(value.components, false);
+}
+
+KernelTask TaskLowering::run(std::string name, std::vector<std::string> comments) {
+    KernelTask& task = builder_.task;
+    task.name = std::move(name);
+    task.comments = std::move(comments);
+    task.ints = {"chunk", "row_begin", "row_end"};
+    plan_shared();
+    std::vector<int> all(program_.statements.size());
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
+    const bool grid_chunks = nest_.find_loop(LoopKind::chunk) == 0;
+    task.chunks = grid_chunks ? chunks_ : 1;
+    region(0, all, task.body);
+    if (!reduced_.empty()) emit(task.body, BulkWait{0});
+    return std::move(task);
+}
+
+// One body: what belongs to this depth before the inner loop, the inner loop, and what needs its sums.
+void TaskLowering::region(int depth, const std::vector<int>& statements, Block& block) {
+    std::vector<int> before, inner, after;
+    split_by_loop(depth, statements, before, inner, after);
+    load_inputs(inputs_of(inner, depth), block);
+    zero_sums(depth, inner, block);
+    stages(depth, before, block);
+    if (!inner.empty()) {
+        loop(depth, inner, block);
+        sum_lanes_of(depth, inner, block);
+    }
+    stages(depth, after, block);
+    store_outputs(depth, statements, block);
+}
+
+void TaskLowering::split_by_loop(int depth, const std::vector<int>& statements, std::vector<int>& before, std::vector<int>& inner,
+                                 std::vector<int>& after) const {
+    std::vector<bool> late(program_.values.size(), false);
+    for (const int i : statements) {
+        const Statement& s = program_.statements[i];
+        const bool reads_late = late[s.a.value] || (s.b && late[s.b->value]);
+        const bool is_inner = nest_.depth_of(s) > depth;
+        if (is_inner && reads_late) internal_error("a second sweep would be needed in\n{}", to_string(program_));
+        (is_inner ? inner : reads_late ? after : before).push_back(i);
+        if ((is_inner && nest_.place(s.dst.value).depth <= depth) || (!is_inner && reads_late)) late[s.dst.value] = true;
+    }
+}
+
+std::vector<ValueId> TaskLowering::inputs_of(const std::vector<int>& statements, int depth) const {
+    std::vector<bool> used(program_.values.size(), false);
+    for (const int i : statements) {
+        used[program_.statements[i].a.value] = true;
+        if (program_.statements[i].b) used[program_.statements[i].b->value] = true;
+    }
+    std::vector<ValueId> inputs;
+    for (ValueId v = 0; v < static_cast<ValueId>(used.size()); ++v)
+        if (used[v] && program_.is_input(v) && nest_.place(v).depth == depth && !loaded_[v]) inputs.push_back(v);
+    return inputs;
+}
+
+void TaskLowering::zero_sums(int depth, const std::vector<int>& inner, Block& block) {
+    for (const int i : inner) {
+        const ValueId v = program_.statements[i].dst.value;
+        if (nest_.place(v).depth != depth) continue;
+        for (int k = 0; k < program_.values[v].components; ++k) {
+            if (initialized_[v][k]) continue;
+            initialized_[v][k] = true;
+            for (int c = 0; c < copies_of(v); ++c) emit(block, Move{reg(v, k, c), 0.0});
+        }
+    }
+}
+
+void TaskLowering::loop(int depth, const std::vector<int>& statements, Block& block) {
+    if (depth >= nest_.loops()) internal_error("statements below the innermost loop in\n{}", to_string(program_));
+    switch (nest_.task().loops[depth].kind) {
+        case LoopKind::chunk: return chunk_loop(depth, statements, block);
+        case LoopKind::receiver: return receiver_loop(depth, statements, block);
+        case LoopKind::edge: return edge_loop(depth, statements, block);
+        case LoopKind::axis: return axis_loop(depth, statements, block);
+    }
+}
+
+void TaskLowering::chunk_loop(int depth, const std::vector<int>& statements, Block& block) {
+    const std::int64_t begin = nest_.task().channel_begin;
+    channel_ = builder_.new_int("channel");
+    if (depth == 0) {
+        emit(block, IntLet{channel_, Affine(begin) + Affine::of(int_chunk, chunk_channels_)});
+        return region(depth + 1, statements, block);
+    }
+    For chunks{channel_, Affine(begin), Affine(nest_.task().channel_end), chunk_channels_, {}};
+    region(depth + 1, statements, chunks.body);
+    emit(block, std::move(chunks));
+}
+
+void TaskLowering::receiver_loop(int depth, const std::vector<int>& statements, Block& block) {
+    const IntId begin = builder_.new_int("edge_begin"), end = builder_.new_int("edge_end");
+    receiver_ = builder_.new_int("n");
+    position_ = builder_.new_int("i");
+    emit(block, IntLoad{begin, buffers_.row_ptr(), Affine::of(int_row_begin)});
+    emit(block, IntLet{position_, Affine::of(begin)});
+    // The end of a receiver's edges is loaded one receiver ahead: its latency hides behind the edges before.
+    const IntId next_end = builder_.new_int("next_edge_end");
+    emit(block, IntLoad{next_end, buffers_.row_ptr(), Affine::of(int_row_begin) + Affine(1)});
+    if (!reduced_.empty()) {
+        half_ = builder_.new_int("half");
+        emit(block, IntLet{half_, Affine(0)});
+    }
+    if (uses_ring()) {
+        last_ = builder_.new_int("edge_last");
+        emit(block, IntLoad{last_, buffers_.row_ptr(), Affine::of(int_row_end)});
+        begin_ring(Affine::of(begin), Affine::of(last_), block);
+    }
+    For rows{receiver_, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
+    emit(rows.body, IntLet{end, Affine::of(next_end)});
+    If more{Affine::of(receiver_) + Affine(1), Affine::of(int_row_end), {}};
+    emit(more.body, IntLoad{next_end, buffers_.row_ptr(), Affine::of(receiver_) + Affine(2), false, false});
+    emit(rows.body, std::move(more));
+    last_of_receiver_ = end;
+    region(depth + 1, statements, rows.body);
+    emit(rows.body, IntSet{position_, Affine::of(end)});
+    emit(block, std::move(rows));
+}
+
+// In a convolution `position` counts edges in receiver order and `edge` is the caller's number of it.
+void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Block& block) {
+    edge_ = builder_.new_int("e");
+    if (receiver_ < 0) {
+        For rows{edge_, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
+        region(depth + 1, statements, rows.body);
+        return emit(block, std::move(rows));
+    }
+    const IntId position = builder_.new_int("p");
+    For edges{position, Affine::of(position_), Affine::of(last_of_receiver_), 1, {}};
+    edge_rows(statements, position, edges.body);
+    if (uses_ring()) read_ring(edges.body);
+    region(depth + 1, statements, edges.body);
+    emit(block, std::move(edges));
+}
+
+// Loads the numbers of the edge and of its sender where something in the loop addresses such rows itself.
+void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position, Block& block) {
+    bool edge = false, sender = false;
+    const auto look = [&](ValueId v) {
+        if (!program_.values[v].binding || in_ring(v)) return;
+        edge |= program_.values[v].row == Row::edge;
+        sender |= program_.values[v].row == Row::sender;
+    };
+    for (const int i : statements) {
+        const Statement& s = program_.statements[i];
+        look(s.dst.value);
+        look(s.a.value);
+        if (s.b) look(s.b->value);
+    }
+    if (edge) emit(block, IntLoad{edge_, buffers_.edge(), Affine::of(position), true});
+    if (!sender) return;
+    sender_ = builder_.new_int("s");
+    emit(block, IntLoad{sender_, buffers_.sender(), Affine::of(position)});
+}
+
+void TaskLowering::axis_loop(int depth, const std::vector<int>& statements, Block& block) {
+    const int axis = nest_.task().loops[depth].axis;
+    const IntId var = builder_.new_int("a");
+    axis_[axis] = var;
+    For serial{var, Affine(0), Affine(nest_.axis_extent(axis)), 1, {}};
+    region(depth + 1, statements, serial.body);
+    emit(block, std::move(serial));
+}
+
+// A uniform statement that reads a sum over lanes waits for all of its writers: that splits a body into stages.
+void TaskLowering::stages(int depth, const std::vector<int>& statements, Block& block) {
+    if (statements.empty()) return;
+    std::vector<int> stage_of(program_.values.size(), 0);
+    std::vector<std::vector<int>> parts;
+    for (const int i : statements) {
+        const Statement& s = program_.statements[i];
+        int at = stage_of[s.a.value];
+        if (s.b) at = std::max(at, stage_of[s.b->value]);
+        const bool sums_lanes = nest_.place(s.dst.value).lane_sum && !program_.is_output(s.dst.value);
+        stage_of[s.dst.value] = std::max(stage_of[s.dst.value], at + (sums_lanes ? 1 : 0));
+        if (at >= static_cast<int>(parts.size())) parts.resize(at + 1);
+        parts[at].push_back(i);
+    }
+    for (const std::vector<int>& part : parts) {
+        stage(depth, part, block);
+        sum_lanes_of(depth, part, block);
+    }
+}
+
+void TaskLowering::stage(int depth, const std::vector<int>& statements, Block& block) {
+    std::vector<int> uniform, lane;
+    for (const int i : statements) (nest_.is_lane(program_.statements[i]) ? lane : uniform).push_back(i);
+    for (const std::vector<int>* part : {&uniform, &lane}) {
+        if (part->empty()) continue;
+        const std::vector<ScalarStep> steps = order_scalars(nest_, *part, roles(depth, *part), initialized_);
+        for (int copy = 0; copy < (part == &lane ? copies_ : 1); ++copy) arithmetic(steps, copy, block);
+        for (const ScalarStep& step : steps)
+            if (step.kind == ScalarStep::Kind::load) loaded_[step.dst] = true;
+    }
+}
+
+std::vector<ScalarRole> TaskLowering::roles(int depth, const std::vector<int>& statements) const {
+    std::vector<ScalarRole> roles(program_.values.size(), ScalarRole::ready);
+    std::vector<int> here(program_.values.size(), 0), everywhere(program_.values.size(), 0);
+    for (const Statement& s : program_.statements) ++everywhere[s.dst.value];
+    for (const int i : statements) ++here[program_.statements[i].dst.value];
+    for (const ValueId v : inputs_of(statements, depth)) roles[v] = ScalarRole::load;
+    for (ValueId v = 0; v < static_cast<ValueId>(roles.size()); ++v) {
+        if (!here[v]) continue;
+        const ValuePlace& place = nest_.place(v);
+        const bool temp = here[v] == everywhere[v] && !program_.is_output(v) && place.depth == depth && !place.lane_sum;
+        roles[v] = temp ? ScalarRole::temp : ScalarRole::sum;
+    }
+    return roles;
+}
+
+void TaskLowering::arithmetic(const std::vector<ScalarStep>& steps, int copy, Block& block) {
+    for (const ScalarStep& step : steps) {
+        if (step.kind == ScalarStep::Kind::load) {
+            if (copy == 0 || lane_dst(step)) load(step.dst, copy, block);
+        } else if (step.kind == ScalarStep::Kind::zero) {
+            emit(block, Move{reg(step.dst, step.component, copy), 0.0});
+        } else {
+            term(step, copy, block);
+        }
+    }
+}
+
+void TaskLowering::term(const ScalarStep& step, int copy, Block& block) {
+    const auto factor = [&](ValueId v, int k) -> RegId {
+        const bool summed = nest_.place(v).lane_sum && !program_.is_output(v);
+        return summed ? sum_register(v, k) : reg(v, k, copy);
+    };
+    const RegId dst = reg(step.dst, step.component, copy);
+    // The copies of a lane value add to one sum over lanes: only the first copy may assign.
+    const bool first = step.first && (copy == 0 || lane_dst(step));
+    RegId a = factor(step.a, step.a_component);
+    Arg b = step.value;
+    if (step.b >= 0) {
+        b = factor(step.b, step.b_component);
+        if (step.value != 1) {
+            const bool uniform = builder_.task.registers[a].uniform;
+            const RegId scaled = builder_.new_register("t", uniform);
+            emit(block, Mul{scaled, a, step.value});
+            a = scaled;
+        }
+    }
+    if (first) {
+        if (step.b < 0 && step.value == 1) return emit(block, Move{dst, a});
+        return emit(block, Mul{dst, a, b});
+    }
+    emit(block, Fma{dst, a, b, dst});
+}
+
+// Partial sums over lanes become one uniform number each, once all of their writers have run.
+void TaskLowering::sum_lanes_of(int depth, const std::vector<int>& writers, Block& block) {
+    std::vector<bool> seen(program_.values.size(), false);
+    for (const int i : writers) {
+        const ValueId v = program_.statements[i].dst.value;
+        const ValuePlace& place = nest_.place(v);
+        if (seen[v] || !place.lane_sum || program_.is_output(v) || place.depth != depth) continue;
+        seen[v] = true;
+        LaneSum sum;
+        for (int k = 0; k < program_.values[v].components; ++k) {
+            if (!initialized_[v][k]) emit(block, Move{reg(v, k, 0), 0.0}), initialized_[v][k] = true;
+            sum.src.push_back(reg(v, k, 0));
+            sum.dst.push_back(sum_register(v, k));
+        }
+        emit(block, std::move(sum));
+    }
+}
+
+std::vector<RegId>& TaskLowering::registers(ValueId value, int copy) {
+    std::vector<RegId>& ids = registers_[{value, copy}];
+    if (!ids.empty()) return ids;
+    const Value& v = program_.values[value];
+    const ValuePlace& place = nest_.place(value);
+    const std::string suffix = place.lane && copies_ > 1 ? fmt::format("_c{}", copy) : "";
+    for (int k = 0; k < v.components; ++k)
+        ids.push_back(builder_.new_register(fmt::format("{}_{}{}", v.name, k, suffix), !place.lane && !place.lane_sum));
+    return ids;
+}
+
+RegId TaskLowering::reg(ValueId value, int component, int copy) {
+    return registers(value, nest_.place(value).lane ? copy : 0)[component];
+}
+
+RegId TaskLowering::sum_register(ValueId value, int component) {
+    std::vector<RegId>& ids = summed_[value];
+    if (ids.empty())
+        for (int k = 0; k < program_.values[value].components; ++k)
+            ids.push_back(builder_.new_register(fmt::format("{}_{}_sum", program_.values[value].name, k), true));
+    return ids[component];
+}
+
+int TaskLowering::active(int copy) const {
+    return static_cast<int>(std::clamp<std::int64_t>(chunk_channels_ - std::int64_t{copy} * lanes_, 0, lanes_));
+}
+
+}  // namespace flashtp

@@ -1,0 +1,126 @@
+// One task of a kernel: its loop nest with loads, arithmetic and stores, from the nest's plan.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/kernel_builder.hpp"
+#include "compiler/nest.hpp"
+#include "compiler/order_scalars.hpp"
+#include "compiler/outputs.hpp"
+#include "compiler/ring_plan.hpp"
+#include "ir/kernel.hpp"
+
+namespace flashtp {
+
+/// Buffers of the kernel that its tasks share; tables are added as tasks need them.
+class BufferTable {
+  public:
+    BufferTable(const EdgeProgram& program, DType dtype, bool convolution);
+
+    BufferId operand(OperandId id) const { return id; }
+    BufferId row_ptr() const { return index_; }
+    BufferId sender() const { return index_ + 1; }
+    BufferId edge() const { return index_ + 2; }
+    /// Table of the first or second channel of every pair.
+    BufferId pairs(const PairAxis& axis);
+
+    std::vector<Buffer> buffers;
+
+  private:
+    BufferId index_ = -1;
+};
+
+class TaskLowering {
+  public:
+    TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const StoreModes& modes, BufferTable& buffers,
+                 int lanes, DType compute);
+
+    KernelTask run(std::string name, std::vector<std::string> comments);
+    /// Elements of shared memory the task needs.
+    std::int64_t shared_elements() const { return shared_elements_; }
+    bool uses_ring() const { return !ring_.pieces.empty(); }
+    bool has_element_copies() const { return uses_ring() && ring_.has_elements; }
+
+  private:
+    // lower_task.cpp: the nest
+    void region(int depth, const std::vector<int>& statements, Block& block);
+    void loop(int depth, const std::vector<int>& statements, Block& block);
+    void receiver_loop(int depth, const std::vector<int>& statements, Block& block);
+    void edge_loop(int depth, const std::vector<int>& statements, Block& block);
+    void edge_rows(const std::vector<int>& statements, IntId position, Block& block);
+    void axis_loop(int depth, const std::vector<int>& statements, Block& block);
+    void chunk_loop(int depth, const std::vector<int>& statements, Block& block);
+    std::vector<ValueId> inputs_of(const std::vector<int>& statements, int depth) const;
+    void split_by_loop(int depth, const std::vector<int>& statements, std::vector<int>& before, std::vector<int>& inner,
+                       std::vector<int>& after) const;
+    void zero_sums(int depth, const std::vector<int>& inner, Block& block);
+    void sum_lanes_of(int depth, const std::vector<int>& writers, Block& block);
+    void stages(int depth, const std::vector<int>& statements, Block& block);
+    void stage(int depth, const std::vector<int>& statements, Block& block);
+    std::vector<ScalarRole> roles(int depth, const std::vector<int>& statements) const;
+    void arithmetic(const std::vector<ScalarStep>& steps, int copy, Block& block);
+    void term(const ScalarStep& step, int copy, Block& block);
+    bool lane_dst(const ScalarStep& step) const { return nest_.place(step.dst).lane; }
+
+    // lower_memory.cpp: loads, stores, the ring
+    Access access(ValueId value, int copy, Block& block);
+    Access shared_access(SharedId shared, Affine base, const RingPlace& place, ValueId value, int copy) const;
+    Affine row_base(ValueId value) const;
+    IntId pair_channel(const PairAxis& pair, IntId rank, Block& block);
+    void load(ValueId value, int copy, Block& block);
+    void load_inputs(const std::vector<ValueId>& inputs, Block& block);
+    void load_staged(const std::vector<ValueId>& inputs, Block& block);
+    void store_outputs(int depth, const std::vector<int>& statements, Block& block);
+    void store_direct(ValueId value, Block& block);
+    void store_staged(ValueId value, Block& block);
+    void store_lane_sums(std::vector<ValueId> values, Block& block);
+    void bulk_reduce(const std::vector<ValueId>& values, Block& block);
+    bool can_stage(ValueId value) const;
+    bool can_bulk_reduce(ValueId value) const;
+    void plan_shared();
+    void plan_staging();
+    std::vector<ValueId> ring_inputs() const;
+    void begin_ring(const Affine& first, const Affine& last, Block& block);
+    void fill_stage(Block& block);
+    Affine slice(ValueId value, IntId row) const;
+    RingPlace slice_place(ValueId value) const;
+    std::int64_t slice_elements(ValueId value) const;
+    void read_ring(Block& block);
+    bool in_ring(ValueId value) const { return ring_.find(value) != nullptr; }
+
+    int copies_of(ValueId value) const { return nest_.place(value).lane ? copies_ : 1; }
+    int active(int copy) const;
+    std::vector<RegId>& registers(ValueId value, int copy);
+    RegId reg(ValueId value, int component, int copy);
+    RegId sum_register(ValueId value, int component);
+
+    const Nest& nest_;
+    const EdgeProgram& program_;
+    const Schedule& schedule_;
+    const Target& target_;
+    const StoreModes& modes_;
+    BufferTable& buffers_;
+    int lanes_;
+    DType compute_;
+    std::int64_t chunk_channels_ = 1, chunks_ = 1;
+    int copies_ = 1;
+
+    TaskBuilder builder_;
+    std::map<std::pair<ValueId, int>, std::vector<RegId>> registers_;  // by value and copy
+    std::map<ValueId, std::vector<RegId>> summed_;                     // lane sums, uniform
+    std::vector<std::vector<bool>> initialized_;                       // by value and component
+    std::vector<bool> loaded_;
+
+    IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1;
+    std::map<int, IntId> axis_;          // loop variable of an axis class
+
+    RingPlan ring_;
+    SharedId ring_buffer_ = -1, staging_ = -1, reduce_buffer_ = -1;
+    std::int64_t shared_elements_ = 0, reduce_elements_ = 0;
+    std::vector<ValueId> reduced_;       // outputs that leave by bulk reduction
+    IntId stage_ = -1, phase_ = -1, fill_stage_ = -1, fill_ = -1, last_ = -1, half_ = -1;
+};
+
+}  // namespace flashtp

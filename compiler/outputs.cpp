@@ -1,0 +1,70 @@
+#include "compiler/outputs.hpp"
+
+namespace flashtp {
+
+namespace {
+
+struct Written {
+    std::size_t nest;
+    ValueId value;
+};
+
+std::vector<Written> written_outputs(const std::vector<Nest>& nests) {
+    std::vector<Written> all;
+    for (std::size_t n = 0; n < nests.size(); ++n)
+        for (ValueId v = 0; v < static_cast<ValueId>(nests[n].program().values.size()); ++v)
+            if (nests[n].place(v).written && nests[n].program().is_output(v)) all.push_back({n, v});
+    return all;
+}
+
+bool disjoint_channels(const Task& a, const Task& b) { return a.channel_end <= b.channel_begin || b.channel_end <= a.channel_begin; }
+
+// Whole views are compared: segments are contiguous, so two views overlap where their ranges do.
+bool conflict(const std::vector<Nest>& nests, const Written& a, const Written& b) {
+    const Binding& x = *nests[a.nest].program().values[a.value].binding;
+    const Binding& y = *nests[b.nest].program().values[b.value].binding;
+    if (x.operand != y.operand || x.view.end() <= y.view.offset || y.view.end() <= x.view.offset) return false;
+    const bool by_lane = nests[a.nest].place(a.value).lane && nests[b.nest].place(b.value).lane && x.view == y.view;
+    return !(a.nest != b.nest && by_lane && disjoint_channels(nests[a.nest].task(), nests[b.nest].task()));
+}
+
+bool owned(Row row) { return row == Row::edge || row == Row::receiver; }
+
+StoreMode mode_of(const std::vector<Nest>& nests, const Written& w, const std::vector<Written>& all) {
+    const Nest& nest = nests[w.nest];
+    const Value& value = nest.program().values[w.value];
+    if (!owned(value.row)) return StoreMode::atomic;
+    for (const Written& other : all)
+        if ((other.nest != w.nest || other.value != w.value) && conflict(nests, w, other)) return StoreMode::atomic;
+    const LoopMask missing = nest.missing_loops(w.value);
+    if ((missing & 1) && nest.task().loops[0].kind == LoopKind::chunk) return StoreMode::atomic;
+    // Lanes of a pair view may meet in one element.
+    return missing || value.binding->view.pair ? StoreMode::add : StoreMode::store;
+}
+
+}  // namespace
+
+std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests) {
+    std::vector<StoreModes> modes;
+    for (const Nest& nest : nests) modes.emplace_back(nest.program().values.size(), StoreMode::store);
+    const std::vector<Written> all = written_outputs(nests);
+    for (const Written& w : all) modes[w.nest][w.value] = mode_of(nests, w, all);
+    return modes;
+}
+
+std::int64_t stored_elements(const std::vector<Nest>& nests, const std::vector<StoreModes>& modes, OperandId operand) {
+    std::int64_t count = 0;
+    for (const Written& w : written_outputs(nests)) {
+        const Value& value = nests[w.nest].program().values[w.value];
+        if (value.binding->operand != operand || modes[w.nest][w.value] != StoreMode::store) continue;
+        std::int64_t elements = value.components;
+        for (int axis = 0; axis < static_cast<int>(value.extents.size()); ++axis)
+            elements *= nests[w.nest].is_lane_axis(w.value, axis) ? channels_of(nests[w.nest].task()) : value.extents[axis];
+        count += elements;
+    }
+    return count;
+}
+
+std::int64_t channels_of(const Task& task) { return task.channel_end - task.channel_begin; }
+
+}  // namespace flashtp

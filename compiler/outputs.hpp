@@ -1,0 +1,25 @@
+// How every output leaves its task: who else writes the same elements decides between a store and an addition.
+#pragma once
+
+#include <vector>
+
+#include "compiler/nest.hpp"
+#include "ir/kernel.hpp"
+
+namespace flashtp {
+
+/// Store modes of a task's outputs, by value.
+using StoreModes = std::vector<StoreMode>;
+
+/// For every task, how its outputs are written. A value is stored where this task alone writes these elements, once; it is added
+/// where the same warp comes back to them, and added atomically where another warp may (several tasks, chunks spread over the
+/// grid, sender rows, the shared row).
+std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests);
+
+/// Elements of a row of the operand that are stored (not added) by all tasks together.
+std::int64_t stored_elements(const std::vector<Nest>& nests, const std::vector<StoreModes>& modes, OperandId operand);
+
+/// Number of channels of its lane axis a task covers over all its chunks.
+std::int64_t channels_of(const Task& task);
+
+}  // namespace flashtp

@@ -1,0 +1,143 @@
+#include "compiler/partition.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "compiler/keep_outputs.hpp"
+
+namespace flashtp {
+
+namespace {
+
+// The longest axis feeds the lanes best; among equals the one the weight varies fastest in, which is read contiguously.
+int choose_lane_axis(const EdgeProgram& part, const AxisClasses& classes) {
+    int best = -1;
+    for (int c = 0; c < static_cast<int>(classes.extent.size()); ++c)
+        if (best < 0 || classes.extent[c] > classes.extent[best]) best = c;
+    if (best < 0) return -1;
+    for (ValueId v = 0; v < static_cast<ValueId>(part.values.size()); ++v) {
+        const Value& value = part.values[v];
+        if (!value.binding || value.binding->view.pair || value.components != 1) continue;
+        for (std::size_t axis = 0; axis < value.extents.size(); ++axis) {
+            const int c = classes.of[v][axis];
+            if (c >= 0 && value.binding->view.axes[axis].stride == 1 && classes.extent[c] == classes.extent[best]) return c;
+        }
+    }
+    return best;
+}
+
+// Labels of products first, then those only the weight and the output have: sums over the latter feed the former.
+std::vector<int> order_serial_axes(const Path& path, const AxisClasses& classes, int lane) {
+    std::vector<std::pair<bool, int>> order;
+    for (int c = 0; c < static_cast<int>(classes.extent.size()); ++c) {
+        if (c == lane) continue;
+        const bool product = (path.labels[slot_x] + path.labels[slot_y]).find(classes.name[c]) != std::string::npos;
+        order.push_back({!product, c});
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<int> axes;
+    for (const auto& entry : order) axes.push_back(entry.second);
+    return axes;
+}
+
+PathGroup single_path(int path, const PathProgram& paths, const EdgeProgram& program) {
+    const EdgeProgram part = restrict_to_paths(program, {path});
+    const AxisClasses classes = axis_classes(part);
+    PathGroup group;
+    group.paths = {path};
+    group.lane_axis = choose_lane_axis(part, classes);
+    if (group.lane_axis >= 0) group.lane_extent = classes.extent[group.lane_axis];
+    group.serial_axes = order_serial_axes(paths.paths[path], classes, group.lane_axis);
+    return group;
+}
+
+/// What paths of one group have in common: the segment the lanes read, and the number of channels.
+using GroupKey = std::tuple<int, std::int64_t, std::int64_t>;
+
+GroupKey key_of(const PathGroup& group, const PathProgram& paths) {
+    const Path& path = paths.paths[group.paths[0]];
+    if (!group.single_axis()) return {-1 - group.paths[0], 0, 0};
+    const Slot slot = !path.labels[slot_x].empty() || path.labels[slot_y].empty() ? slot_x : slot_y;
+    return {slot, path.views[slot]->offset, group.lane_extent};
+}
+
+std::int64_t second_offset(int path, const PathProgram& paths) {
+    const Path& p = paths.paths[path];
+    const Slot lane_slot = !p.labels[slot_x].empty() || p.labels[slot_y].empty() ? slot_x : slot_y;
+    return p.views[lane_slot == slot_x ? slot_y : slot_x]->offset;
+}
+
+// Class numbers belong to the restricted program, so a merged group finds its lane axis anew.
+void renumber(PathGroup& group, const PathProgram& paths, const EdgeProgram& program) {
+    std::stable_sort(group.paths.begin(), group.paths.end(),
+                     [&](int a, int b) { return second_offset(a, paths) < second_offset(b, paths); });
+    if (!group.single_axis()) return;
+    const AxisClasses classes = axis_classes(restrict_to_paths(program, group.paths));
+    group.lane_axis = classes.extent.empty() ? -1 : 0;
+}
+
+}  // namespace
+
+std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& program) {
+    std::vector<PathGroup> groups;
+    std::map<GroupKey, std::size_t> index;
+    for (int path = 0; path < static_cast<int>(paths.paths.size()); ++path) {
+        PathGroup single = single_path(path, paths, program);
+        const auto [at, fresh] = index.emplace(key_of(single, paths), groups.size());
+        if (fresh) groups.push_back(std::move(single));
+        else groups[at->second].paths.push_back(path);
+    }
+    for (PathGroup& group : groups) renumber(group, paths, program);
+    return groups;
+}
+
+std::vector<PathGroup> split_group(const PathGroup& group, const PathProgram& paths, const EdgeProgram& program, int parts) {
+    if (parts <= 1 || !group.single_axis()) return {group};
+    std::map<std::int64_t, PathGroup> by_second;
+    for (const int path : group.paths) {
+        PathGroup& part = by_second[second_offset(path, paths)];
+        part.paths.push_back(path);
+        part.lane_extent = group.lane_extent;
+    }
+    std::vector<std::pair<std::int64_t, PathGroup>> pieces;
+    for (auto& [offset, part] : by_second) {
+        (void)offset;
+        pieces.emplace_back(cost_of(part, program).operations, std::move(part));
+    }
+    std::stable_sort(pieces.begin(), pieces.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::vector<std::pair<std::int64_t, PathGroup>> bins(std::min<std::size_t>(parts, pieces.size()));
+    for (const auto& [cost, piece] : pieces) {
+        auto& bin = *std::min_element(bins.begin(), bins.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+        bin.first += cost;
+        bin.second.lane_extent = group.lane_extent;
+        bin.second.paths.insert(bin.second.paths.end(), piece.paths.begin(), piece.paths.end());
+    }
+    std::vector<PathGroup> result;
+    for (auto& [cost, bin] : bins) {
+        (void)cost;
+        std::sort(bin.paths.begin(), bin.paths.end());
+        renumber(bin, paths, program);
+        result.push_back(std::move(bin));
+    }
+    return result;
+}
+
+GroupCost cost_of(const PathGroup& group, const EdgeProgram& program) {
+    const EdgeProgram part = restrict_to_paths(program, group.paths);
+    GroupCost cost;
+    for (const Statement& s : part.statements) cost.operations += static_cast<std::int64_t>(s.entries.size());
+    std::vector<bool> counted(part.values.size(), false);
+    const auto count = [&](ValueId v, std::int64_t& total) {
+        if (!counted[v]) counted[v] = true, total += part.values[v].components;
+    };
+    for (const Statement& s : part.statements) {
+        const Row row = part.values[s.dst.value].row;
+        if (part.is_output(s.dst.value) && row != Row::edge) count(s.dst.value, cost.accumulators);
+        for (const Use* use : {&s.a, s.b ? &*s.b : &s.a})
+            if (part.is_input(use->value)) count(use->value, cost.inputs);
+    }
+    return cost;
+}
+
+}  // namespace flashtp

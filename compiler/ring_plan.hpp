@@ -1,0 +1,37 @@
+// What a stage of the ring holds: contiguous pieces of edge and sender rows, and where each value finds its numbers there.
+#pragma once
+
+#include <vector>
+
+#include "compiler/nest.hpp"
+#include "ir/kernel.hpp"
+
+namespace flashtp {
+
+/// One asynchronous copy: `count` elements of an operand's row from first + chunk * chunk_factor on, to `shared` in the stage.
+struct RingPiece {
+    OperandId operand = 0;
+    std::int64_t first = 0, chunk_factor = 0, count = 0, shared = 0;
+    bool bulk = false;
+    int vector = 1;  ///< elements a lane copies at a time, where not bulk
+};
+
+/// Where a value lies in a stage.
+struct RingPlace {
+    std::int64_t shared = 0, lane_stride = 0, component_stride = 1;
+};
+
+struct RingPlan {
+    std::vector<RingPiece> pieces;
+    std::vector<std::pair<ValueId, RingPlace>> places;
+    std::int64_t stage_elements = 0, bulk_bytes = 0;
+    bool has_elements = false;  ///< some piece is not a bulk copy
+
+    const RingPlace* find(ValueId value) const;
+};
+
+/// Pieces for the given inputs, merged where they touch; rows are extended to 16-byte bounds where the row's width allows it.
+RingPlan plan_ring(const Nest& nest, const std::vector<ValueId>& inputs, int chunk_channels, std::int64_t chunks,
+                   CopyMechanism copy, std::size_t element_bytes);
+
+}  // namespace flashtp
