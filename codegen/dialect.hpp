@@ -1,0 +1,28 @@
+// What distinguishes the languages of the C family that `emit_c` prints.
+#pragma once
+
+#include <string_view>
+
+#include "ir/dtype.hpp"
+
+namespace flashtp {
+
+struct Dialect {
+    std::string_view name;
+    /// A lane is a thread and the warp runs in lock step. Otherwise lanes are loops over arrays, and copies are synchronous.
+    bool threads = false;
+    std::string_view prelude;           ///< what generated code needs before it
+    std::string_view task_qualifiers;   ///< of the function that a task becomes
+    std::string_view table_qualifiers;  ///< of a constant table of `int`
+    std::string_view restrict_keyword;
+    std::string_view fma_float32, fma_float64;
+
+    std::string_view fma(DType dtype) const { return dtype == DType::float32 ? fma_float32 : fma_float64; }
+};
+
+/// CUDA C++ for NVRTC, without any header.
+Dialect cuda_dialect();
+/// Plain C++17, for reading and for tests: one warp runs all rows it is given.
+Dialect cpp_dialect();
+
+}  // namespace flashtp

@@ -1,0 +1,162 @@
+#include "codegen/emit_c.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "codegen/task_printer.hpp"
+#include "ir/error.hpp"
+
+namespace flashtp {
+namespace {
+
+bool is_argument(const Buffer& b) { return b.kind != BufferKind::table; }
+
+class KernelPrinter {
+  public:
+    KernelPrinter(const Kernel& kernel, const Dialect& dialect) : kernel_(kernel), dialect_(dialect) {
+        if (!is_identifier(kernel.name)) internal_error("kernel name {:?} is not an identifier", kernel.name);
+        if (dialect.threads && kernel.lanes != warp_size)
+            internal_error("kernel {} has {} lanes; a warp has {}", kernel.name, kernel.lanes, warp_size);
+        names_.unique(kernel.name);
+        for (const Buffer& b : kernel.buffers) buffers_.push_back(names_.unique(b.name));
+        for (const KernelTask& t : kernel.tasks) functions_.push_back(names_.unique("task_" + t.name));
+    }
+
+    std::string print() {
+        for (const std::string& text : kernel_.header) out_.comment(text);
+        out_.verbatim(dialect_.prelude);
+        tables();
+        for (std::size_t n = 0; n < kernel_.tasks.size(); ++n) {
+            out_.line();
+            TaskPrinter(kernel_, kernel_.tasks[n], dialect_, buffers_, names_, out_).print(functions_[n]);
+        }
+        out_.line();
+        dialect_.threads ? cuda_entry() : cpp_entry();
+        return out_.take();
+    }
+
+  private:
+    void tables();
+    std::string arguments() const;
+    void cuda_entry();
+    void cuda_rows();
+    void cuda_switch();
+    void cpp_entry();
+    std::int64_t region_bytes() const {
+        const auto bytes = kernel_.shared_elements * static_cast<std::int64_t>(size_of(kernel_.compute));
+        return (bytes + 127) / 128 * 128;
+    }
+
+    const Kernel& kernel_;
+    const Dialect& dialect_;
+    SourceWriter out_;
+    Names names_;
+    std::vector<std::string> buffers_, functions_;
+};
+
+void KernelPrinter::tables() {
+    constexpr std::size_t entries_a_line = 24;
+    for (std::size_t b = 0; b < buffers_.size(); ++b) {
+        const std::vector<std::int32_t>& table = kernel_.buffers[b].table;
+        if (kernel_.buffers[b].kind != BufferKind::table) continue;
+        out_.line();
+        out_.open(fmt::format("{} {}[{}] =", dialect_.table_qualifiers, buffers_[b], table.size()));
+        for (std::size_t n = 0; n < table.size(); n += entries_a_line) {
+            std::string line;
+            for (std::size_t k = n; k < std::min(n + entries_a_line, table.size()); ++k) line += fmt::format("{}, ", table[k]);
+            line.pop_back();
+            out_.line(line);
+        }
+        out_.close(";");
+    }
+}
+
+std::string KernelPrinter::arguments() const {
+    std::string text;
+    for (std::size_t b = 0; b < buffers_.size(); ++b)
+        if (is_argument(kernel_.buffers[b])) text += buffers_[b] + ", ";
+    return text;
+}
+
+// Lanes that have no rows leave at once: nothing after this point waits for the rest of the block.
+void KernelPrinter::cuda_rows() {
+    out_.line("const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;");
+    out_.line(fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
+                          kernel_.warps_per_block));
+    out_.line("if (first_row >= rows) return;");
+    out_.line("const int row_begin = static_cast<int>(first_row);");
+    out_.line("const int row_end = static_cast<int>(rows - first_row < rows_per_warp ? rows : first_row + rows_per_warp);");
+    const std::string type(c_type(kernel_.compute));
+    if (kernel_.shared_elements > 0 || kernel_.stages > 0)
+        out_.line("extern __shared__ __align__(128) unsigned char shared_memory[];");
+    if (kernel_.shared_elements > 0)
+        out_.line(fmt::format("{0}* const region = reinterpret_cast<{0}*>(shared_memory + warp_in_block * {1});", type, region_bytes()));
+    else
+        out_.line(fmt::format("{}* const region = nullptr;", type));
+    if (kernel_.stages > 0 && kernel_.copy == CopyMechanism::barrier)
+        out_.line(fmt::format("warp::barrier* const barriers = reinterpret_cast<warp::barrier*>(shared_memory + {}) + warp_in_block * {};",
+                              kernel_.warps_per_block * region_bytes(), kernel_.stages));
+    else
+        out_.line("warp::barrier* const barriers = nullptr;");
+}
+
+void KernelPrinter::cuda_switch() {
+    out_.open("switch (blockIdx.y)");
+    std::int64_t first = 0;
+    for (std::size_t n = 0; n < functions_.size(); ++n) {
+        const std::int64_t chunks = kernel_.tasks[n].chunks;
+        std::string labels;
+        for (std::int64_t c = 0; c < chunks; ++c) labels += fmt::format("{}case {}:", c == 0 ? "" : " ", first + c);
+        out_.line(labels);
+        const std::string chunk = first == 0 ? "static_cast<int>(blockIdx.y)" : fmt::format("static_cast<int>(blockIdx.y) - {}", first);
+        out_.line(fmt::format("    {}({}{}, row_begin, row_end, lane, region, barriers);", functions_[n], arguments(),
+                              chunks == 1 ? "0" : chunk));
+        out_.line("    break;");
+        first += chunks;
+    }
+    out_.close();
+}
+
+void KernelPrinter::cuda_entry() {
+    std::string parameters;
+    for (std::size_t b = 0; b < buffers_.size(); ++b)
+        if (is_argument(kernel_.buffers[b])) parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
+    out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size, kernel_.min_blocks));
+    out_.open(fmt::format("{}({}int rows, int rows_per_warp)", kernel_.name, parameters));
+    cuda_rows();
+    cuda_switch();
+    out_.close();
+}
+
+void KernelPrinter::cpp_entry() {
+    out_.open(fmt::format("extern \"C\" void {}(void* const* buffers, std::int64_t row_begin, std::int64_t row_end)", kernel_.name));
+    int position = 0;
+    for (std::size_t b = 0; b < buffers_.size(); ++b) {
+        const Buffer& buffer = kernel_.buffers[b];
+        if (!is_argument(buffer)) continue;
+        const std::string_view type = buffer.kind == BufferKind::index ? "int" : c_type(buffer.dtype);
+        out_.line(fmt::format("{0}* const {1} = static_cast<{0}*>(buffers[{2}]);", type, buffers_[b], position++));
+    }
+    out_.line(fmt::format("alignas(128) static thread_local {} region[{}];", c_type(kernel_.compute),
+                          std::max<std::int64_t>(kernel_.shared_elements, 1)));
+    for (std::size_t n = 0; n < functions_.size(); ++n) {
+        out_.line(fmt::format("for (int chunk = 0; chunk < {}; ++chunk)", kernel_.tasks[n].chunks));
+        out_.line(fmt::format("    {}({}chunk, static_cast<int>(row_begin), static_cast<int>(row_end), region);", functions_[n], arguments()));
+    }
+    out_.close();
+}
+
+}  // namespace
+
+std::string emit_c(const Kernel& kernel, const Dialect& dialect) { return KernelPrinter(kernel, dialect).print(); }
+
+GridSize grid_size(const Kernel& kernel, std::int64_t rows, std::int64_t rows_per_warp) {
+    const std::int64_t rows_per_block = rows_per_warp * kernel.warps_per_block;
+    GridSize grid;
+    grid.x = (rows + rows_per_block - 1) / rows_per_block;
+    for (const KernelTask& task : kernel.tasks) grid.y += task.chunks;
+    return grid;
+}
+
+}  // namespace flashtp

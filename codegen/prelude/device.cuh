@@ -1,0 +1,263 @@
+// What generated kernels call. A kernel is a program for one warp of 32 lanes in lock step; nothing here reaches beyond a warp.
+// Compiled by NVRTC, which needs no header for it. Kernels use `warp::` names only, so operand names cannot clash.
+namespace warp {
+
+using u32 = unsigned int;
+using u64 = unsigned long long;
+using barrier = u64;  // an mbarrier; one a ring stage
+
+constexpr u32 everyone = 0xffffffffu;
+
+__device__ __forceinline__ u32 shared_address(const void* p) { return static_cast<u32>(__cvta_generic_to_shared(p)); }
+__device__ __forceinline__ u64 global_address(const void* p) { return __cvta_generic_to_global(p); }
+
+// ---- memory -------------------------------------------------------------------------------------------------------------------
+
+// Data that is touched once does not displace what is read again. Only for memory that no kernel of this launch writes.
+__device__ __forceinline__ float load_once(const float* p) {
+    float v;
+    asm("ld.global.cs.nc.f32 %0, [%1];" : "=f"(v) : "l"(global_address(p)));
+    return v;
+}
+__device__ __forceinline__ double load_once(const double* p) {
+    double v;
+    asm("ld.global.cs.nc.f64 %0, [%1];" : "=d"(v) : "l"(global_address(p)));
+    return v;
+}
+template <class T, class V>
+__device__ __forceinline__ void store_once(T* p, V v) {
+    __stcs(p, static_cast<T>(v));
+}
+// The result is not used, so this is one reduction without a way back.
+template <class T, class V>
+__device__ __forceinline__ void atomic_add(T* p, V v) {
+    atomicAdd(p, static_cast<T>(v));
+}
+
+// Runs body(i) for i = 0 .. count - 1, lane i mod 32 taking i: consecutive lanes touch consecutive elements.
+template <int count, class Body>
+__device__ __forceinline__ void for_elements(int lane, Body body) {
+#pragma unroll 16
+    for (int i = 0; i < count / 32 * 32; i += 32) body(i + lane);
+    if (count % 32 != 0 && lane < count % 32) body(count / 32 * 32 + lane);
+}
+
+// ---- sums over lanes ----------------------------------------------------------------------------------------------------------
+
+template <class T>
+__device__ __forceinline__ T lane_sum(T v) {
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) v += __shfl_xor_sync(everyone, v, step);
+    return v;
+}
+
+// n sums at once. In every step a lane keeps one half of its values, gives the other half to the lane `step` away and adds what
+// it gets for the half it keeps: about n shuffles for n sums instead of 5 n. Leaves in v[0] the sum that `slot_of` names.
+template <int n, int step, class T>
+__device__ __forceinline__ void halve(T* v, int lane) {
+    if constexpr (step > 0) {
+        constexpr int low = (n + 1) / 2;
+        const bool upper = (lane & step) != 0;
+        if constexpr (n == 1) {
+            v[0] += __shfl_xor_sync(everyone, v[0], step);
+        } else {
+#pragma unroll
+            for (int k = 0; k < low; ++k) {
+                const T other = k + low < n ? v[k + low] : T(0);
+                const T given = upper ? v[k] : other;
+                v[k] = (upper ? other : v[k]) + __shfl_xor_sync(everyone, given, step);
+            }
+        }
+        halve<low, step / 2>(v, lane);
+    }
+}
+
+// Which of n sums a lane holds after `halve`, if any. `low` of the `left` values go to the lower half of the lanes in every step.
+struct Slot {
+    int index;
+    bool holds;
+};
+template <int n>
+__device__ __forceinline__ Slot slot_of(int lane) {
+    if constexpr ((n & (n - 1)) == 0) return {lane / (32 / n), lane % (32 / n) == 0};
+    int index = 0, left = n, count = n;
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) {
+        const int low = (count + 1) / 2;
+        const bool upper = (lane & step) != 0;
+        index += upper ? low : 0;
+        left = upper ? left - low : (left < low ? left : low);
+        count = low;
+    }
+    return {index, left > 0};
+}
+// The lane that holds sum k of n.
+constexpr __device__ int owner_of(int k, int n) {
+    int lane = 0;
+    for (int step = 16; step > 0; step /= 2) {
+        const int low = (n + 1) / 2;
+        if (k >= low) {
+            lane += step;
+            k -= low;
+        }
+        n = low;
+    }
+    return lane;
+}
+
+// Replaces every v[k] by its sum over the lanes, in all lanes.
+template <int n, class T>
+__device__ __forceinline__ void lane_sums(T (&v)[n], int lane) {
+    static_assert(n <= 32, "the sums of one run fit into the lanes");
+    halve<n, 16>(v, lane);
+    const T mine = v[0];
+#pragma unroll
+    for (int k = 0; k < n; ++k) v[k] = __shfl_sync(everyone, mine, owner_of(k, n));
+}
+
+// Calls put(k, sum of v[k] over the lanes) once for every k, spread over the lanes: one store instruction for all sums.
+template <int n, class T, class Put>
+__device__ __forceinline__ void reduce(T (&v)[n], int lane, Put put) {
+    static_assert(n <= 32, "the sums of one run fit into the lanes");
+    halve<n, 16>(v, lane);
+    const Slot slot = slot_of<n>(lane);
+    if (slot.holds) put(slot.index, v[0]);
+}
+
+// ---- windows over index arrays ------------------------------------------------------------------------------------------------
+
+// Reads index[begin], index[begin + 1], ... in order: the lanes hold the next 32 entries and the 32 after them, so a read costs
+// a shuffle and no memory latency. A null array is the identity.
+struct Window {
+    const int* index;
+    int begin, end, now, next;
+
+    __device__ __forceinline__ int entry(int position) const {
+        if (position >= end) return 0;
+        return index ? index[position] : position;
+    }
+    __device__ __forceinline__ Window(const int* array, int first, int last, int lane)
+        : index(array), begin(first), end(last), now(entry(first + lane)), next(entry(first + 32 + lane)) {}
+    __device__ __forceinline__ int read(int position, int lane) {
+        const int k = (position - begin) & 31;
+        const int value = __shfl_sync(everyone, now, k);
+        if (k == 31) {
+            now = next;
+            next = entry(position + 33 + lane);
+        }
+        return value;
+    }
+};
+
+// ---- asynchronous copies into shared memory -----------------------------------------------------------------------------------
+
+template <int bytes>
+__device__ __forceinline__ void copy_async(void* shared, const void* global) {
+    static_assert(bytes == 4 || bytes == 8 || bytes == 16, "cp.async moves 4, 8 or 16 bytes");
+    if constexpr (bytes == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global_address(global))
+                     : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(shared)), "l"(global_address(global)),
+                     "n"(bytes)
+                     : "memory");
+}
+// The lanes together copy `count` elements, `vector` at a time.
+template <int count, int vector, class T>
+__device__ __forceinline__ void copy_elements(T* shared, const T* global, int lane) {
+    static_assert(count % vector == 0, "whole vectors");
+    for_elements<count / vector>(
+        lane, [&](int i) { copy_async<vector * static_cast<int>(sizeof(T))>(shared + i * vector, global + i * vector); });
+}
+
+// Groups (SM80). `in_flight` counts the groups committed and not yet waited for: they finish in order, and the oldest is wanted.
+__device__ __forceinline__ void commit_group(int& in_flight) {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+    ++in_flight;
+}
+template <int pending>
+__device__ __forceinline__ void wait_groups() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
+template <int stages>
+__device__ __forceinline__ void wait_oldest_group(int& in_flight) {
+    // A full ring is the common case; at the end of the edges the last few waits are for everything.
+    if (in_flight == stages)
+        wait_groups<stages - 1>();
+    else if (stages > 2 && in_flight == stages - 1)
+        wait_groups<(stages > 2 ? stages - 2 : 0)>();
+    else
+        wait_groups<0>();
+    --in_flight;
+    __syncwarp();
+}
+
+// Barriers (SM90). A stage's phase ends when its arrivals have come and its bytes have landed.
+template <int stages, int arrivals>
+__device__ __forceinline__ void init_barriers(barrier* barriers, int lane) {
+    if (lane == 0) {
+#pragma unroll
+        for (int i = 0; i < stages; ++i)
+            asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barriers + i)), "r"(arrivals) : "memory");
+        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    __syncwarp();
+}
+__device__ __forceinline__ void expect(barrier* b, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes) : "memory");
+}
+// Executed by one lane; 16-byte aligned.
+__device__ __forceinline__ void copy_bulk(void* shared, const void* global, int bytes, barrier* b) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(shared)),
+                 "l"(global_address(global)), "r"(bytes), "r"(shared_address(b))
+                 : "memory");
+}
+// This lane arrives once its earlier copy_async have landed.
+__device__ __forceinline__ void arrive_when_copied(barrier* b) {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(b)) : "memory");
+}
+__device__ __forceinline__ void wait(barrier* b, int phase) {
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "AGAIN:\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "@done bra LANDED;\n"
+        "bra AGAIN;\n"
+        "LANDED:\n"
+        "}" ::"r"(shared_address(b)),
+        "r"(phase)
+        : "memory");
+}
+
+// ---- asynchronous additions from shared to global memory ----------------------------------------------------------------------
+
+__device__ __forceinline__ void add_bulk_instruction(float* global, u32 shared, int bytes) {
+    asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%0], [%1], %2;" ::"l"(global_address(global)),
+                 "r"(shared), "r"(bytes)
+                 : "memory");
+}
+__device__ __forceinline__ void add_bulk_instruction(double* global, u32 shared, int bytes) {
+    asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f64 [%0], [%1], %2;" ::"l"(global_address(global)),
+                 "r"(shared), "r"(bytes)
+                 : "memory");
+}
+// The lanes' writes become visible to the asynchronous proxy, then one lane adds count elements as one group.
+template <int count, class T>
+__device__ __forceinline__ void add_bulk(T* global, const T* shared, int lane) {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    __syncwarp();
+    if (lane == 0) {
+        add_bulk_instruction(global, shared_address(shared), count * static_cast<int>(sizeof(T)));
+        asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+    }
+}
+// Until at most `pending` of these groups still read shared memory. Only the lane that issued them knows.
+template <int pending>
+__device__ __forceinline__ void wait_added(int lane) {
+    if (lane == 0) asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
+    __syncwarp();
+}
+
+}  // namespace warp

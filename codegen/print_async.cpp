@@ -1,0 +1,105 @@
+// The ring, windows over index arrays, and additions in bulk. Without threads everything happens at once and waiting is nothing.
+#include <fmt/format.h>
+
+#include "codegen/task_printer.hpp"
+#include "ir/error.hpp"
+
+namespace flashtp {
+
+// ---- the ring -----------------------------------------------------------------------------------------------------------------
+
+bool TaskPrinter::issued_by_one_lane(const KernelStatement& s) const {
+    if (!dialect_.threads || kernel_.copy != CopyMechanism::barrier) return false;
+    const auto* copy = std::get_if<AsyncCopy>(&s.node);
+    return std::holds_alternative<StageFill>(s.node) || (copy && copy->bulk);
+}
+
+void TaskPrinter::operator()(const RingBegin&) {
+    if (!dialect_.threads) return;
+    // With element copies every lane arrives as well as the lane that announces the bytes.
+    const int arrivals = kernel_.element_copies ? 1 + kernel_.lanes : 1;
+    if (kernel_.copy == CopyMechanism::barrier) out_.line(fmt::format("warp::init_barriers<{}, {}>(barriers, lane);", kernel_.stages, arrivals));
+    if (kernel_.copy == CopyMechanism::groups) out_.line("int in_flight = 0;");
+}
+
+void TaskPrinter::operator()(const StageFill& s) {
+    filling_ = s.stage;
+    if (dialect_.threads && kernel_.copy == CopyMechanism::barrier)
+        out_.line(fmt::format("warp::expect({}, {});", stage_barrier(s.stage), s.bulk_bytes));
+}
+
+void TaskPrinter::operator()(const AsyncCopy& s) {
+    const std::string to = pointer(Place::shared, s.shared, s.shared_base), from = pointer(Place::global, s.global, s.global_base);
+    if (!dialect_.threads || kernel_.copy == CopyMechanism::plain)
+        return for_elements(s.count, fmt::format("*({} + i) = *({} + i);", to, from));
+    if (!s.bulk) {
+        out_.line(fmt::format("warp::copy_elements<{}, {}>({}, {}, lane);", s.count, s.vector, to, from));
+        return;
+    }
+    if (kernel_.copy != CopyMechanism::barrier || filling_ < 0) internal_error("kernel {}: a bulk copy outside a ring of barriers", kernel_.name);
+    const auto bytes = s.count * static_cast<std::int64_t>(size_of(kernel_.compute));
+    out_.line(fmt::format("warp::copy_bulk({}, {}, {}, {});", to, from, bytes, stage_barrier(filling_)));
+}
+
+void TaskPrinter::operator()(const StageCommit& s) {
+    if (!dialect_.threads) return;
+    if (kernel_.copy == CopyMechanism::groups) out_.line("warp::commit_group(in_flight);");
+    if (kernel_.copy == CopyMechanism::barrier && kernel_.element_copies)
+        out_.line(fmt::format("warp::arrive_when_copied({});", stage_barrier(s.stage)));
+}
+
+void TaskPrinter::operator()(const StageWait& s) {
+    if (!dialect_.threads) return;
+    switch (kernel_.copy) {
+        case CopyMechanism::barrier: out_.line(fmt::format("warp::wait({}, {});", stage_barrier(s.stage), name(s.phase))); break;
+        case CopyMechanism::groups: out_.line(fmt::format("warp::wait_oldest_group<{}>(in_flight);", kernel_.stages)); break;
+        case CopyMechanism::plain: out_.line("__syncwarp();"); break;
+    }
+}
+
+void TaskPrinter::operator()(const StageNext& s) {
+    const std::string& stage = name(s.stage);
+    const std::string flip = s.phase ? fmt::format(" {} ^= 1;", name(*s.phase)) : "";
+    out_.line(fmt::format("if (++{0} == {1}) {{ {0} = 0;{2} }}", stage, kernel_.stages, flip));
+}
+
+// ---- windows ------------------------------------------------------------------------------------------------------------------
+
+void TaskPrinter::operator()(const WindowOpen& s) {
+    const std::string& window = windows_[static_cast<std::size_t>(s.window)];
+    const std::string& array = buffers_[static_cast<std::size_t>(s.buffer)];
+    if (!dialect_.threads) {
+        out_.line(fmt::format("{}{} = {};", declare_once(window) ? "const int* " : "", window, array));
+        return;
+    }
+    const std::string arguments = fmt::format("{}, {}, {}, lane", array, sum(s.begin), sum(s.end));
+    out_.line(declare_once(window) ? fmt::format("warp::Window {}({});", window, arguments)
+                                   : fmt::format("{} = warp::Window({});", window, arguments));
+}
+
+void TaskPrinter::operator()(const WindowRead& s) {
+    const std::string& window = windows_[static_cast<std::size_t>(s.window)];
+    const std::string position = sum(s.position);
+    set_int(s.var, dialect_.threads ? fmt::format("{}.read({}, lane)", window, position)
+                                    : fmt::format("{0} ? {0}[{1}] : {1}", window, position));
+}
+
+// ---- additions in bulk --------------------------------------------------------------------------------------------------------
+
+void TaskPrinter::operator()(const BulkReduce& s) {
+    const std::string from = pointer(Place::shared, s.shared, s.shared_base), to = pointer(Place::global, s.global, s.global_base);
+    if (dialect_.threads)
+        out_.line(fmt::format("warp::add_bulk<{}>({}, {}, lane);", s.count, to, from));
+    else
+        for_elements(s.count, fmt::format("*({} + i) += *({} + i);", to, from));
+}
+
+void TaskPrinter::operator()(const BulkWait& s) {
+    if (dialect_.threads) out_.line(fmt::format("warp::wait_added<{}>(lane);", s.pending));
+}
+
+void TaskPrinter::operator()(const SyncWarp&) {
+    if (dialect_.threads) out_.line("__syncwarp();");
+}
+
+}  // namespace flashtp
