@@ -172,6 +172,19 @@ TEST_CASE("no intermediate value has sender rows, at any order") {
     }
 }
 
+TEST_CASE("what is made from sender rows alone belongs to the edge") {
+    PathProgram paths = expand_paths(every_triple(ConnectionMode::uvu, true, 1));
+    paths.operands[paths.find("y")].row = Row::sender;
+    for (const auto factoring : {Factoring::products, Factoring::coefficients}) {
+        const EdgeProgram program = factor(paths, factoring);
+        CHECK_NOTHROW(verify(program));
+        for (const char* name : {"p_x0_y0", "M_y0", "r0"}) {
+            const ValueId id = program.find_value(name);
+            if (id >= 0) CHECK_MESSAGE(program.values[id].row == Row::edge, name);
+        }
+    }
+}
+
 TEST_CASE("factoring is deterministic") {
     for (const auto factoring : {Factoring::products, Factoring::coefficients, Factoring::automatic}) {
         const EdgeProgram once = factor(expand_paths(nequip_l3_layer()), factoring);

@@ -106,6 +106,8 @@ TEST_CASE("names that are not operands of that role are our mistake") {
 TEST_CASE("reverse does not trip over values that nobody reads") {
     EdgeProgram program = two_outputs();
     program.statements.pop_back();  // m1 and m2 are dead now, and q is zero
+    program.values.push_back({"dead", {}, 1, Row::edge, std::nullopt});
+    program.statements.push_back({1, {5, ""}, {0, ""}, std::nullopt, {{0, 0, 0, 1}}});
     const EdgeProgram adjoint = reverse(program);
     CHECK_NOTHROW(verify(adjoint));
     const Tensors inputs{{"a", {2, 3}}, {"b", {5}}, {"d_p", {7}}, {"d_q", {11}}};

@@ -107,6 +107,13 @@ const Fault faults[] = {
          p.statements[2].b = Use{1, "v"};
          p.statements[2].a = {5, "uv"};
      }},
+    {"late is a sum over edges and read on edges: two sweeps",
+     [](EdgeProgram& p) {
+         p.values[5].row = Row::receiver;
+         p.values.push_back({"late", {2, 3}, 1, Row::receiver, std::nullopt});
+         p.statements[2] = {0, {6, "uv"}, {5, "uv"}, std::nullopt, {{0, 0, 0, 1}}};
+         p.statements.push_back({0, {3, "u"}, {6, "uv"}, Use{1, "v"}, {{0, 0, 0, 1}}});
+     }},
 };
 
 }  // namespace
