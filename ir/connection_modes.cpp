@@ -73,11 +73,11 @@ Multiplicities multiplicities(const Problem& problem, const Instruction& instruc
 
 std::int64_t extent_of(char label, const Multiplicities& m) {
     switch (label) {
-        case 'u': return m.in1;
-        case 'v': return m.in2;
-        case 'w': return m.out;
-        case 'q': return m.in1 < 2 ? 0 : saturating_multiply(m.in1, m.in1 - 1) / 2;
-        default: internal_error("channel label '{}'", label);
+    case 'u': return m.in1;
+    case 'v': return m.in2;
+    case 'w': return m.out;
+    case 'q': return m.in1 < 2 ? 0 : saturating_multiply(m.in1, m.in1 - 1) / 2;
+    default: internal_error("channel label '{}'", label);
     }
 }
 
@@ -118,7 +118,8 @@ std::string broken_constraint(ConnectionMode mode, bool weighted, const Multipli
         return fmt::format("mode {} needs mul(in1) = mul(in2), but they are {} and {}", row.name, m.in1, m.in2);
     const std::int64_t out = product_of_extents(row.labels[slot_z], m);
     if (out != m.out)
-        return fmt::format("mode {} needs mul(out) = {} = {}, but it is {}", row.name, extent_text(row.labels[slot_z]), out, m.out);
+        return fmt::format("mode {} needs mul(out) = {} = {}, but it is {}", row.name, extent_text(row.labels[slot_z]), out,
+                           m.out);
     if (weighted) return "";
     if (row.must_be_weighted) return fmt::format("mode {} must be weighted", row.name);
     // Only a weight can tell apart output channels whose label neither x nor y has.

@@ -98,7 +98,8 @@ void check_instruction(const Problem& problem, std::size_t n) {
     const std::string broken = broken_constraint(p.mode, p.weighted, multiplicities(problem, p));
     if (!broken.empty()) user_error("{}: {}", where, broken);
     if (!std::isfinite(p.path_weight) || p.path_weight < 0)
-        user_error("{}: path_weight {} must be finite and not negative: it is a variance, its root is taken", where, p.path_weight);
+        user_error("{}: path_weight {} must be finite and not negative: it is a variance, its root is taken", where,
+                   p.path_weight);
 }
 
 /// Bound on the non-zero 3j symbols of a triple: two components fix the absolute value of the third's m up to two choices, and
@@ -108,6 +109,7 @@ std::int64_t entries_bound(int l1, int l2, int l3) {
     return 2 * std::min({d1 * d2, d2 * d3, d1 * d3});
 }
 
+/// Every weight takes part in a multiply-add, so that the limit on work bounds the row of weights as well.
 void check_work(const Problem& problem) {
     std::int64_t entries = 0, work = 0;
     for (std::size_t n = 0; n < problem.instructions.size(); ++n) {
@@ -124,12 +126,12 @@ void check_work(const Problem& problem) {
         check_limit(limits::max_entries, instruction_text(problem, n), entries);
         check_limit(limits::max_work, instruction_text(problem, n), work);
     }
-    check_limit(limits::max_row_width, "weights", weight_numel(problem));
 }
 
 void check_coefficients(const Problem& problem) {
     const std::vector<double> coefficients = path_coefficients(problem);
-    const double largest = problem.dtype == DType::float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+    const double largest =
+        problem.dtype == DType::float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
     for (std::size_t n = 0; n < coefficients.size(); ++n)
         if (!(coefficients[n] <= largest))
             user_error("{}: its coefficient {} does not fit {}; check path_weight and the variances",
@@ -150,9 +152,9 @@ double input_variance(const Problem& problem, const Instruction& p) {
 double irrep_factor(const Problem& problem, const Instruction& p) {
     const auto dim = [](const Irreps& irreps, int i) { return irreps[static_cast<std::size_t>(i)].irrep.dim(); };
     switch (problem.irrep_normalization) {
-        case IrrepNormalization::component: return dim(problem.irreps_out, p.out);
-        case IrrepNormalization::norm: return dim(problem.irreps_in1, p.in1) * dim(problem.irreps_in2, p.in2);
-        case IrrepNormalization::none: return 1.0;
+    case IrrepNormalization::component: return dim(problem.irreps_out, p.out);
+    case IrrepNormalization::norm: return dim(problem.irreps_in1, p.in1) * dim(problem.irreps_in2, p.in2);
+    case IrrepNormalization::none: return 1.0;
     }
     internal_error("irrep normalization {}", static_cast<int>(problem.irrep_normalization));
 }
@@ -177,9 +179,9 @@ std::vector<OutputSum> sums_by_output(const Problem& problem) {
 /// X of e3nn's formula.
 double path_divisor(const Problem& problem, const Instruction& p, const OutputSum& sum) {
     switch (problem.path_normalization) {
-        case PathNormalization::element: return sum.variance;
-        case PathNormalization::path: return input_variance(problem, p) * static_cast<double>(sum.instructions);
-        case PathNormalization::none: return 1.0;
+    case PathNormalization::element: return sum.variance;
+    case PathNormalization::path: return input_variance(problem, p) * static_cast<double>(sum.instructions);
+    case PathNormalization::none: return 1.0;
     }
     internal_error("path normalization {}", static_cast<int>(problem.path_normalization));
 }
@@ -230,18 +232,18 @@ std::string_view to_string(ConnectionMode mode) { return row_of(mode).name; }
 
 std::string_view to_string(IrrepNormalization normalization) {
     switch (normalization) {
-        case IrrepNormalization::component: return "component";
-        case IrrepNormalization::norm: return "norm";
-        case IrrepNormalization::none: return "none";
+    case IrrepNormalization::component: return "component";
+    case IrrepNormalization::norm: return "norm";
+    case IrrepNormalization::none: return "none";
     }
     internal_error("irrep normalization {}", static_cast<int>(normalization));
 }
 
 std::string_view to_string(PathNormalization normalization) {
     switch (normalization) {
-        case PathNormalization::element: return "element";
-        case PathNormalization::path: return "path";
-        case PathNormalization::none: return "none";
+    case PathNormalization::element: return "element";
+    case PathNormalization::path: return "path";
+    case PathNormalization::none: return "none";
     }
     internal_error("path normalization {}", static_cast<int>(normalization));
 }

@@ -85,8 +85,7 @@ std::string default_name(const std::string& path) {
 }
 
 Problem parse_line(const std::string& path, const std::vector<std::string_view>& lines, std::int64_t number) {
-    if (number > static_cast<std::int64_t>(lines.size()))
-        user_error("{}:{}: the file has {} lines", path, number, lines.size());
+    if (number > static_cast<std::int64_t>(lines.size())) user_error("{}:{}: the file has {} lines", path, number, lines.size());
     const std::string_view line = lines[static_cast<std::size_t>(number - 1)];
     if (line.empty()) user_error("{}:{}: the line is blank", path, number);
     return with_context(fmt::format("{}:{}", path, number),
@@ -118,8 +117,11 @@ std::vector<Problem> load_problems(const std::string& path) {
     const std::vector<std::string_view> lines = lines_of(text);
     if (!has_a_layer_a_line(lines)) return {parse_whole(path, text)};
     std::vector<Problem> problems;
-    for (std::size_t n = 0; n < lines.size(); ++n)
-        if (!lines[n].empty()) problems.push_back(parse_line(path, lines, static_cast<std::int64_t>(n + 1)));
+    for (std::size_t n = 0; n < lines.size(); ++n) {
+        if (lines[n].empty()) continue;
+        check_limit(limits::max_layers, path, static_cast<std::int64_t>(problems.size() + 1));
+        problems.push_back(parse_line(path, lines, static_cast<std::int64_t>(n + 1)));
+    }
     return problems;
 }
 

@@ -79,8 +79,7 @@ template <>
 constexpr std::array choices<IrrepNormalization>{IrrepNormalization::component, IrrepNormalization::norm,
                                                  IrrepNormalization::none};
 template <>
-constexpr std::array choices<PathNormalization>{PathNormalization::element, PathNormalization::path,
-                                                PathNormalization::none};
+constexpr std::array choices<PathNormalization>{PathNormalization::element, PathNormalization::path, PathNormalization::none};
 template <>
 constexpr std::array choices<Layout>{Layout::mul_ir, Layout::ir_mul};
 template <>
@@ -139,8 +138,7 @@ ordered_json write(const std::vector<double>& value) { return value.empty() ? or
 
 ordered_json write(const std::vector<Instruction>& value) {
     ordered_json list = ordered_json::array();
-    for (const Instruction& p : value)
-        list.push_back({p.in1, p.in2, p.out, to_string(p.mode), p.weighted, p.path_weight});
+    for (const Instruction& p : value) list.push_back({p.in1, p.in2, p.out, to_string(p.mode), p.weighted, p.path_weight});
     return list;
 }
 

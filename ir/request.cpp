@@ -33,19 +33,19 @@ void check_names(const std::vector<std::string>& names, const std::vector<std::s
 std::vector<std::string> outputs_of_order(int order) {
     check_order(order);
     switch (order) {
-        case 0: return {"z"};
-        case 1: return {"d_x", "d_y", "d_w"};
-        case 2: return {"t_z", "t_d_x", "t_d_y", "t_d_w"};
-        default: return {"d_x", "d_y", "d_w", "d_d_z", "d_t_x", "d_t_y", "d_t_w"};
+    case 0: return {"z"};
+    case 1: return {"d_x", "d_y", "d_w"};
+    case 2: return {"t_z", "t_d_x", "t_d_y", "t_d_w"};
+    default: return {"d_x", "d_y", "d_w", "d_d_z", "d_t_x", "d_t_y", "d_t_w"};
     }
 }
 
 std::vector<std::string> cotangents_of_order(int order) {
     check_order(order);
     switch (order) {
-        case 2: return {"t_x", "t_y", "t_w"};
-        case 3: return {"t_x", "t_y", "t_w", "d_t_z", "d_t_d_x", "d_t_d_y", "d_t_d_w"};
-        default: return {};
+    case 2: return {"t_x", "t_y", "t_w"};
+    case 3: return {"t_x", "t_y", "t_w", "d_t_z", "d_t_d_x", "d_t_d_y", "d_t_d_w"};
+    default: return {};
     }
 }
 

@@ -16,12 +16,12 @@ class Guard {
   public:
     bool operator()(int depth, json::parse_event_t event, json& parsed) {
         switch (event) {
-            case json::parse_event_t::object_start: open(depth, false); break;
-            case json::parse_event_t::array_start: open(depth, true); break;
-            case json::parse_event_t::object_end:
-            case json::parse_event_t::array_end: open_.pop_back(); break;
-            case json::parse_event_t::key: add_key(parsed.get_ref<const std::string&>()); break;
-            case json::parse_event_t::value: count_element(limits::max_segments); break;
+        case json::parse_event_t::object_start: open(depth, false); break;
+        case json::parse_event_t::array_start: open(depth, true); break;
+        case json::parse_event_t::object_end:
+        case json::parse_event_t::array_end: open_.pop_back(); break;
+        case json::parse_event_t::key: add_key(parsed.get_ref<const std::string&>()); break;
+        case json::parse_event_t::value: count_value(false); break;
         }
         return true;
     }
@@ -29,26 +29,29 @@ class Guard {
   private:
     struct Container {
         bool is_array = false;
-        std::int64_t elements = 0;
+        std::int64_t arrays = 0;
         std::set<std::string> keys;
     };
 
     void open(int depth, bool is_array) {
         check_limit(limits::max_json_depth, "JSON nesting", depth + 1);
-        count_element(limits::max_instructions);
+        count_value(is_array);
         open_.push_back({is_array, 0, {}});
     }
 
-    /// The only arrays of arrays are lists of instructions; the only long arrays of numbers have one a segment.
-    void count_element(const Limit& limit) {
-        if (open_.empty() || !open_.back().is_array) return;
-        check_limit(limit, "JSON array", ++open_.back().elements);
+    /// The only arrays of arrays are lists of instructions.
+    void count_value(bool is_array) {
+        check_limit(limits::max_json_values, "JSON values", ++values_);
+        if (is_array && !open_.empty() && open_.back().is_array)
+            check_limit(limits::max_instructions, "JSON list of lists", ++open_.back().arrays);
     }
 
     void add_key(const std::string& key) {
+        check_limit(limits::max_json_values, "JSON values", ++values_);
         if (!open_.back().keys.insert(key).second) user_error("duplicate key {}", quote(key));
     }
 
+    std::int64_t values_ = 0;
     std::vector<Container> open_;
 };
 
@@ -84,10 +87,10 @@ json parse_strict_json(std::string_view text) {
 
 std::string describe(const json& value) {
     switch (value.type()) {
-        case json::value_t::object: return "an object";
-        case json::value_t::array: return "an array";
-        case json::value_t::string: return quote(value.get_ref<const std::string&>());
-        default: return value.dump();
+    case json::value_t::object: return "an object";
+    case json::value_t::array: return "an array";
+    case json::value_t::string: return quote(value.get_ref<const std::string&>());
+    default: return value.dump();
     }
 }
 

@@ -10,8 +10,8 @@
 
 namespace flashtp {
 
-/// Parses one value. Refuses text over max_json_bytes, nesting over max_json_depth, arrays longer than a specification can
-/// hold, duplicate keys, NaN and numbers too large for a double.
+/// Parses one value. Refuses text over max_json_bytes before parsing; stops at nesting over max_json_depth, more values or
+/// instructions than a specification can hold, duplicate keys, NaN and numbers too large for a double.
 nlohmann::json parse_strict_json(std::string_view text);
 
 /// "a string", "an array": what a value is, for messages; numbers and booleans show themselves.

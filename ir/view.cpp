@@ -51,10 +51,10 @@ std::pair<std::int64_t, std::int64_t> unrank_pair(std::int64_t multiplicity, std
 
 std::string_view to_string(Row row) {
     switch (row) {
-        case Row::edge: return "edge";
-        case Row::sender: return "sender";
-        case Row::receiver: return "receiver";
-        case Row::shared: return "shared";
+    case Row::edge: return "edge";
+    case Row::sender: return "sender";
+    case Row::receiver: return "receiver";
+    case Row::shared: return "shared";
     }
     internal_error("row kind {}", static_cast<int>(row));
 }
