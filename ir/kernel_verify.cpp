@@ -89,7 +89,7 @@ class TaskVerifier {
     const KernelTask& task_;
     const KernelStatement* at_ = nullptr;
     Scope ints_, registers_;
-    std::vector<IntId> loop_variables_;
+    std::vector<IntId> fixed_;  ///< variables and ends of the loops around the statement
     std::vector<bool> windows_open_;
     std::optional<std::vector<std::int64_t>> divisors_;  ///< of the integers, once an asynchronous copy asks
 };
@@ -129,8 +129,8 @@ void TaskVerifier::declare_int(IntId id) {
 void TaskVerifier::assign_int(IntId id) {
     read_int(id);
     require(id > int_row_end, "a reserved integer is assigned");
-    if (std::ranges::find(loop_variables_, id) != loop_variables_.end())
-        fail("loop variable {} is assigned", task_.ints[static_cast<std::size_t>(id)]);
+    if (std::ranges::find(fixed_, id) != fixed_.end())
+        fail("{}, which bounds an open loop, is assigned", task_.ints[static_cast<std::size_t>(id)]);
 }
 
 void TaskVerifier::read(const Affine& a) {
@@ -251,11 +251,12 @@ void TaskVerifier::operator()(const IntLoad& s) {
 void TaskVerifier::operator()(const For& s) {
     read(s.begin), read(s.end);
     require(s.step > 0, "a loop needs a positive step");
-    const std::size_t entered = ints_.enter();
+    const std::size_t entered = ints_.enter(), fixed = fixed_.size();
     declare_int(s.var);
-    loop_variables_.push_back(s.var);
+    fixed_.push_back(s.var);
+    for (const auto& [variable, factor] : s.end.terms) fixed_.push_back(variable);
     block(s.body);
-    loop_variables_.pop_back();
+    fixed_.resize(fixed);
     ints_.leave(entered);
 }
 

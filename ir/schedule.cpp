@@ -9,11 +9,13 @@
 #include "ir/error.hpp"
 #include "ir/limits.hpp"
 #include "ir/nearest.hpp"
+#include "ir/strict_json.hpp"
 
 namespace flashtp {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;  // for writing: keys stay in the order of the struct
 
 constexpr std::array<std::string_view, 4> loop_names = {"chunk", "receiver", "edge", "axis"};
 constexpr std::array<std::string_view, 3> copy_names = {"barrier", "groups", "plain"};
@@ -23,15 +25,15 @@ std::string loop_text(const Loop& loop) {
     return loop.kind == LoopKind::axis ? fmt::format("{} {}", name, loop.axis) : std::string(name);
 }
 
-Json loop_json(const Loop& loop) {
-    if (loop.kind == LoopKind::axis) return Json{{"axis", loop.axis}};
+OrderedJson loop_json(const Loop& loop) {
+    if (loop.kind == LoopKind::axis) return OrderedJson{{"axis", loop.axis}};
     return loop_names[static_cast<std::size_t>(loop.kind)];
 }
 
-Json task_json(const Task& task) {
-    Json loops = Json::array();
+OrderedJson task_json(const Task& task) {
+    OrderedJson loops = OrderedJson::array();
     for (const Loop& loop : task.loops) loops.push_back(loop_json(loop));
-    return Json{{"paths", task.paths},
+    return OrderedJson{{"paths", task.paths},
                 {"lane_axis", task.lane_axis},
                 {"channels_per_lane", task.channels_per_lane},
                 {"channel_begin", task.channel_begin},
@@ -156,20 +158,6 @@ Ring parse_ring(const Json& json) {
     return ring;
 }
 
-/// The parser's depth callback keeps hostile nesting from exhausting the stack.
-Json parse_json(std::string_view text) {
-    check_limit(limits::max_json_bytes, "schedule", static_cast<std::int64_t>(text.size()));
-    const auto shallow = [](int depth, Json::parse_event_t, Json&) {
-        check_limit(limits::max_json_depth, "schedule", depth);
-        return true;
-    };
-    try {
-        return Json::parse(text, shallow);
-    } catch (const Json::exception& e) {
-        user_error("schedule: not JSON: {}", e.what());
-    }
-}
-
 }  // namespace
 
 std::string to_string(const Schedule& s) {
@@ -186,10 +174,10 @@ std::string to_string(const Schedule& s) {
 }
 
 std::string to_json(const Schedule& s) {
-    Json tasks = Json::array();
+    OrderedJson tasks = OrderedJson::array();
     for (const Task& task : s.tasks) tasks.push_back(task_json(task));
-    const Json ring{{"stages", s.ring.stages}, {"copy", copy_names[static_cast<std::size_t>(s.ring.copy)]}};
-    return Json{{"tasks", std::move(tasks)},
+    const OrderedJson ring{{"stages", s.ring.stages}, {"copy", copy_names[static_cast<std::size_t>(s.ring.copy)]}};
+    return OrderedJson{{"tasks", std::move(tasks)},
                 {"receiver_stationary", s.receiver_stationary},
                 {"ring", ring},
                 {"stage_rows", s.stage_rows},
@@ -203,7 +191,7 @@ std::string to_json(const Schedule& s) {
 }
 
 Schedule parse_schedule(std::string_view text) {
-    const Json json = parse_json(text);
+    const Json json = with_context("schedule", [&] { return parse_strict_json(text); });
     Object object(json, "schedule");
     Schedule s;
     for (const Json& task : object.list("tasks"))

@@ -1,0 +1,188 @@
+// Warp<T>: what moves numbers between registers, shared and global memory.
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "ir/interpret_warp.hpp"
+
+namespace flashtp::interpreter {
+
+/// Fills elements_ for the first `lanes` lanes.
+template <class T>
+void Warp<T>::resolve(const Access& a, int lanes) {
+    const std::int64_t base = value(a.base), entry = a.table ? value(a.table_base) : 0;
+    for (int lane = 0; lane < lanes; ++lane) {
+        const std::int64_t part = a.table ? global_.integer(site_, *a.table, entry + lane, false, lane) : lane;
+        elements_[static_cast<std::size_t>(lane)] = base + part * a.lane_stride;
+    }
+}
+
+/// A uniform register is read once, by lane 0 here: every lane gets the same.
+template <class T>
+std::size_t Warp<T>::operator()(const Load* s) {
+    const Access& a = s->from;
+    const bool one = uniform(s->dst.front());
+    const int lanes = one ? 1 : a.active;
+    resolve(a, lanes);
+    for (std::size_t k = 0; k < s->dst.size(); ++k) {
+        T* const dst = row(s->dst[k]);
+        for (int lane = 0; lane < lanes; ++lane) {
+            const std::int64_t index = elements_[static_cast<std::size_t>(lane)] + static_cast<std::int64_t>(k) * a.component_stride;
+            dst[lane] = a.place == Place::global ? global_.get<T>(site_, a.buffer, index, lane)
+                                                 : words_[shared_.read(site_, {a.buffer, index, lane})];
+        }
+        std::fill(dst + lanes, dst + lanes_, one ? dst[0] : T(0));
+    }
+    return next_;
+}
+
+/// Sums in the order of a butterfly over the lanes, so that float results are those of a GPU.
+template <class T>
+T Warp<T>::sum(RegId id) {
+    std::copy_n(row(id), lanes_, scratch_.begin());
+    int count = lanes_;
+    for (int step = static_cast<int>(std::bit_ceil(static_cast<unsigned>(lanes_))) / 2; step > 0; step /= 2) {
+        for (int lane = step; lane < count; ++lane)
+            scratch_[static_cast<std::size_t>(lane - step)] += scratch_[static_cast<std::size_t>(lane)];
+        count = std::min(count, step);
+    }
+    return scratch_[0];
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const LaneSum* s) {
+    std::vector<T> sums;
+    for (const RegId id : s->src) sums.push_back(sum(id));
+    for (std::size_t k = 0; k < sums.size(); ++k) std::fill_n(row(s->dst[k]), lanes_, sums[k]);
+    return next_;
+}
+
+/// No two lanes or components store to one element. Ranges that interleave without meeting are told by their strides.
+template <class T>
+void Warp<T>::check_distinct(const Access& a, std::size_t components, int lanes) {
+    const std::int64_t lane_step = std::abs(a.lane_stride), step = std::abs(a.component_stride);
+    const auto count = static_cast<std::int64_t>(components);
+    const bool nested = step > 0 && lane_step >= count * step;
+    const bool interleaved = lane_step > 0 && (count == 1 || step >= lanes * lane_step);
+    if (!a.table && ((lanes == 1 && count == 1) || (lanes == 1 && step > 0) || nested || interleaved)) return;
+    seen_.clear();
+    for (int lane = 0; lane < lanes; ++lane)
+        for (std::int64_t k = 0; k < count; ++k) seen_.push_back(elements_[static_cast<std::size_t>(lane)] + k * a.component_stride);
+    std::sort(seen_.begin(), seen_.end());
+    const auto twice = std::adjacent_find(seen_.begin(), seen_.end());
+    if (twice != seen_.end()) site_.fail(fmt::format("two lanes or components store to element {}", *twice));
+}
+
+/// Lanes are in lock step: all of them are checked against what was before the statement, then all of them write.
+/// With lane `some_lane` in place of lane 0 where `lanes` is 0.
+template <class T>
+template <class Value>
+void Warp<T>::store(const Access& a, std::size_t components, StoreMode mode, int lanes, Value value) {
+    const bool some = lanes == 0, adds = mode != StoreMode::store;
+    const auto for_each = [&](auto body) {
+        for (int lane = 0; lane < (some ? 1 : lanes); ++lane)
+            for (std::size_t k = 0; k < components; ++k) {
+                const std::int64_t element = elements_[static_cast<std::size_t>(lane)];
+                body(SharedAccess{a.buffer, element + static_cast<std::int64_t>(k) * a.component_stride, some ? some_lane : lane}, k);
+            }
+    };
+    if (a.place == Place::global) {
+        if (!adds) check_distinct(a, components, std::max(lanes, 1));
+        for_each([&](const SharedAccess& to, std::size_t k) {
+            global_.put(site_, a.buffer, to.index, value(std::max(to.lane, 0), k), mode, writer_, to.lane);
+        });
+        return;
+    }
+    for_each([&](const SharedAccess& to, std::size_t) { shared_.check_write(site_, to); });
+    if (adds) for_each([&](const SharedAccess& to, std::size_t) { shared_.read(site_, to); });
+    for_each([&](const SharedAccess& to, std::size_t k) {
+        T& word = words_[shared_.write(site_, to, adds)];
+        const T v = value(std::max(to.lane, 0), k);
+        word = adds ? word + v : v;
+    });
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const Store* s) {
+    const int lanes = uniform(s->src.front()) ? 1 : s->to.active;
+    resolve(s->to, lanes);
+    store(s->to, s->src.size(), s->mode, lanes, [&](int lane, std::size_t k) { return row(s->src[k])[lane]; });
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const ReduceStore* s) {
+    resolve(s->to, 1);
+    store(s->to, s->src.size(), s->mode, 0, [&](int, std::size_t k) { return sum(s->src[k]); });
+    return next_;
+}
+
+template <class T>
+void Warp<T>::copy_to_shared(const CopyLanes& s) {
+    const std::int64_t from = value(s.global_base), to = value(s.shared_base);
+    for (std::int64_t n = 0; n < s.count; ++n) {
+        const int lane = static_cast<int>(n % lanes_);
+        const SharedAccess access{s.shared, to + n, lane};
+        shared_.check_write(site_, access);
+        words_[shared_.write(site_, access, false)] = global_.get<T>(site_, s.global, from + n, lane);
+    }
+}
+
+template <class T>
+void Warp<T>::copy_to_global(const CopyLanes& s) {
+    const std::int64_t from = value(s.shared_base), to = value(s.global_base);
+    for (std::int64_t n = 0; n < s.count; ++n) {
+        const int lane = static_cast<int>(n % lanes_);
+        const T v = words_[shared_.read(site_, {s.shared, from + n, lane})];
+        global_.put(site_, s.global, to + n, v, s.mode, writer_, lane);
+    }
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const CopyLanes* s) {
+    s->to_shared ? copy_to_shared(*s) : copy_to_global(*s);
+    return next_;
+}
+
+/// The data is there at once; only StageWait lets lanes read it.
+template <class T>
+std::size_t Warp<T>::operator()(const AsyncCopy* s) {
+    shared_.check_copy_allowed(site_);
+    const std::int64_t from = value(s->global_base), to = value(s->shared_base);
+    for (std::int64_t n = 0; n < s->count; ++n) {
+        const int lane = s->bulk ? some_lane : static_cast<int>(n / s->vector % lanes_);
+        words_[shared_.async_write(site_, {s->shared, to + n, lane})] = global_.get<T>(site_, s->global, from + n, lane);
+    }
+    if (s->bulk) shared_.count_bulk_bytes(s->count * static_cast<std::int64_t>(sizeof(T)));
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const BulkReduce* s) {
+    shared_.bulk_begin();
+    const std::int64_t from = value(s->shared_base), to = value(s->global_base);
+    for (std::int64_t n = 0; n < s->count; ++n) {
+        const T v = words_[shared_.bulk_read(site_, {s->shared, from + n, some_lane})];
+        global_.put(site_, s->global, to + n, v, StoreMode::atomic, writer_, some_lane);
+    }
+    return next_;
+}
+
+template std::size_t Warp<float>::operator()(const Load*);
+template std::size_t Warp<float>::operator()(const Store*);
+template std::size_t Warp<float>::operator()(const LaneSum*);
+template std::size_t Warp<float>::operator()(const ReduceStore*);
+template std::size_t Warp<float>::operator()(const CopyLanes*);
+template std::size_t Warp<float>::operator()(const AsyncCopy*);
+template std::size_t Warp<float>::operator()(const BulkReduce*);
+template std::size_t Warp<double>::operator()(const Load*);
+template std::size_t Warp<double>::operator()(const Store*);
+template std::size_t Warp<double>::operator()(const LaneSum*);
+template std::size_t Warp<double>::operator()(const ReduceStore*);
+template std::size_t Warp<double>::operator()(const CopyLanes*);
+template std::size_t Warp<double>::operator()(const AsyncCopy*);
+template std::size_t Warp<double>::operator()(const BulkReduce*);
+
+}  // namespace flashtp::interpreter

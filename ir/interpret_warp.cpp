@@ -1,0 +1,149 @@
+#include "ir/interpret_warp.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace flashtp::interpreter {
+
+template <class T>
+Warp<T>::Warp(const Plan& plan, GlobalMemory& global)
+    : plan_(plan), global_(global), shared_(*plan.kernel), lanes_(plan.kernel->lanes) {
+    const KernelTask& task = *plan.task;
+    const auto lanes = static_cast<std::size_t>(lanes_);
+    site_ = {plan.kernel, plan.task, nullptr, std::vector<std::int64_t>(task.ints.size())};
+    registers_.resize((task.registers.size() + plan.literals.size()) * lanes);
+    for (std::size_t n = 0; n < plan.literals.size(); ++n)
+        std::fill_n(row(static_cast<RegId>(task.registers.size() + n)), lanes, static_cast<T>(plan.literals[n]));
+    words_.resize(static_cast<std::size_t>(plan.kernel->shared_elements));
+    scratch_.resize(lanes);
+    elements_.resize(lanes);
+    loop_ends_.resize(plan.loops);
+    windows_.resize(static_cast<std::size_t>(task.windows));
+}
+
+template <class T>
+void Warp<T>::run(const WarpRange& range) {
+    shared_.reset();
+    writer_ = range.writer;
+    integer(int_chunk) = range.chunk;
+    integer(int_row_begin) = range.row_begin;
+    integer(int_row_end) = range.row_end;
+    for (next_ = 0; next_ < plan_.steps.size();) {
+        const std::size_t at = next_++;
+        site_.at = plan_.sources[at];
+        next_ = std::visit(*this, plan_.steps[at]);
+    }
+    site_.at = nullptr;
+    shared_.check_finished(site_);
+}
+
+template <class T>
+std::int64_t Warp<T>::value(const Affine& a) const {
+    std::int64_t sum = a.constant;
+    for (const auto& [variable, factor] : a.terms) sum += factor * site_.ints[static_cast<std::size_t>(variable)];
+    return sum;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const ArithmeticRun& s) {
+    run_arithmetic(plan_.arithmetic.data() + s.begin, plan_.arithmetic.data() + s.end, registers_.data(), lanes_);
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const LoopHead& s) {
+    integer(s.loop->var) = value(s.loop->begin);
+    loop_ends_[s.slot] = value(s.loop->end);
+    return integer(s.loop->var) < loop_ends_[s.slot] ? next_ : s.exit;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const LoopTail& s) {
+    integer(s.loop->var) += s.loop->step;
+    return integer(s.loop->var) < loop_ends_[s.slot] ? s.body : next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const Branch& s) {
+    return value(s.condition->a) < value(s.condition->b) ? next_ : s.exit;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const IntLoad* s) {
+    return set(s->var, global_.integer(site_, s->buffer, value(s->index), s->identity_if_null, some_lane));
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const RingBegin*) {
+    shared_.ring_begin(site_);
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const StageFill* s) {
+    shared_.stage_fill(site_, integer(s->stage), s->bulk_bytes);
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const StageCommit* s) {
+    shared_.stage_commit(site_, integer(s->stage));
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const StageWait* s) {
+    shared_.stage_wait(site_, integer(s->stage), s->phase >= 0 ? integer(s->phase) : 0);
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const StageNext* s) {
+    std::int64_t& stage = integer(s->stage);
+    stage = (stage + 1) % plan_.kernel->stages;
+    if (s->phase && stage == 0) integer(*s->phase) ^= 1;
+    return next_;
+}
+
+/// The lanes read ahead, up to the end: all of the range has to exist.
+template <class T>
+std::size_t Warp<T>::operator()(const WindowOpen* s) {
+    const Window w{s->buffer, value(s->begin), value(s->end)};
+    windows_[static_cast<std::size_t>(s->window)] = w;
+    if (w.next < w.end) {
+        global_.integer(site_, w.buffer, w.next, true, some_lane);
+        global_.integer(site_, w.buffer, w.end - 1, true, some_lane);
+    }
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const WindowRead* s) {
+    Window& w = windows_[static_cast<std::size_t>(s->window)];
+    const std::int64_t position = value(s->position);
+    if (position != w.next)
+        site_.fail(fmt::format("window {} is read at {}, but {} is next", s->window, position, w.next));
+    if (position >= w.end) site_.fail(fmt::format("window {} is read at {}, its end", s->window, position));
+    ++w.next;
+    return set(s->var, global_.integer(site_, w.buffer, position, true, some_lane));
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const BulkWait* s) {
+    shared_.bulk_wait(s->pending);
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const SyncWarp*) {
+    shared_.sync();
+    return next_;
+}
+
+template Warp<float>::Warp(const Plan&, GlobalMemory&);
+template Warp<double>::Warp(const Plan&, GlobalMemory&);
+template void Warp<float>::run(const WarpRange&);
+template void Warp<double>::run(const WarpRange&);
+
+}  // namespace flashtp::interpreter
