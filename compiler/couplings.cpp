@@ -22,8 +22,8 @@ namespace flashtp {
 namespace {
 
 constexpr int max_degree = 16;
-constexpr int max_binomial = 2 * max_degree;       // a, b and c
-constexpr int max_factorial = 3 * max_degree + 1;  // J + 1
+constexpr int max_binomial = 2 * max_degree;                                          // a, b and c
+constexpr int max_factorial = 3 * max_degree + 1;                                     // J + 1
 constexpr std::array primes{2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47};  // all up to max_factorial
 
 using BinomialTable = std::array<std::array<std::int64_t, max_binomial + 1>, max_binomial + 1>;
@@ -102,9 +102,9 @@ double magnitude(const std::array<int, 3>& l, const std::array<int, 3>& m) {
 
 /// e3nn's matrix from the real component `real` to the complex order `m` (|m| = |real|) is i^power, over sqrt(2) if m != 0.
 int power_of_i(int l, int real, int m) {
-    const int condon_shortley = m > 0 ? 2 * m : 0;                 // (-1)^m
-    const int sine = real < 0 ? (m > 0 ? 1 : 3) : 0;               // i or -i
-    return (condon_shortley + sine + 3 * l) % 4;                   // and (-i)^l
+    const int condon_shortley = m > 0 ? 2 * m : 0;    // (-1)^m
+    const int sine = real < 0 ? (m > 0 ? 1 : 3) : 0;  // i or -i
+    return (condon_shortley + sine + 3 * l) % 4;      // and (-i)^l
 }
 
 /// The Gaussian integer of one real entry: the sum over the signs of the complex orders. Its imaginary part vanishes.
@@ -130,7 +130,8 @@ std::int64_t real_entry(const std::array<int, 3>& l, const std::array<int, 3>& r
 std::vector<Coupling3j> wigner_3j(int l1, int l2, int l3) {
     const std::array<int, 3> l{l1, l2, l3};
     for (const int degree : l) {
-        if (degree < 0 || degree > max_degree) internal_error("wigner_3j({}, {}, {}): degree outside 0..{}", l1, l2, l3, max_degree);
+        if (degree < 0 || degree > max_degree)
+            internal_error("wigner_3j({}, {}, {}): degree outside 0..{}", l1, l2, l3, max_degree);
     }
     if (l3 < std::abs(l1 - l2) || l3 > l1 + l2) internal_error("wigner_3j({}, {}, {}): not a triangle", l1, l2, l3);
 

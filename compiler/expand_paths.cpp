@@ -52,8 +52,10 @@ Labelled channels(const Segment& segment, std::string_view labels, const Multipl
 /// A segment whose label runs over the pairs u < v and means channel u, or v for the second input.
 Labelled pairs(const Segment& segment, const Multiplicities& m, bool second) {
     Labelled slot = channels(segment, "q", m);
-    if (!slot.labels.empty()) slot.view.pair = PairAxis{segment.multiplicity, second};
-    else if (second) slot.view.offset += segment.channel_stride;  // the only pair is (0, 1)
+    if (!slot.labels.empty())
+        slot.view.pair = PairAxis{segment.multiplicity, second};
+    else if (second)
+        slot.view.offset += segment.channel_stride;  // the only pair is (0, 1)
     return slot;
 }
 
@@ -74,7 +76,8 @@ std::string describe(const Problem& problem, const Instruction& instruction) {
         return fmt::format("{}[{}]", to_string(irreps[static_cast<std::size_t>(index)].irrep), index);
     };
     return fmt::format("{} x {} -> {} {}{}", part(problem.irreps_in1, instruction.in1), part(problem.irreps_in2, instruction.in2),
-                       part(problem.irreps_out, instruction.out), to_string(instruction.mode), instruction.weighted ? "" : " unweighted");
+                       part(problem.irreps_out, instruction.out), to_string(instruction.mode),
+                       instruction.weighted ? "" : " unweighted");
 }
 
 std::vector<Coefficient> coefficients(const Problem& problem, const Instruction& instruction, double factor) {
@@ -131,7 +134,8 @@ PathProgram expand_paths(const Problem& problem) {
         const auto& row = row_of(instruction.mode);
         const Multiplicities m = multiplicities(problem, instruction);
         const std::int64_t weights = product_of_extents(row.labels[slot_w], m);
-        const bool contributes = factors[index] != 0 && product_of_extents(union_of_labels(instruction.mode, true), m) > 0 && m.out > 0;
+        const bool contributes =
+            factors[index] != 0 && product_of_extents(union_of_labels(instruction.mode, true), m) > 0 && m.out > 0;
         if (contributes) {
             program.terms.push_back({static_cast<int>(program.paths.size()), {0, 1, instruction.weighted ? w : -1, z}, slot_z});
             program.paths.push_back(path_of(problem, static_cast<int>(index), factors[index], weight_offset));

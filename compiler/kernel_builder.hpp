@@ -1,6 +1,7 @@
 // Small conveniences for building a KernelTask.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -27,10 +28,9 @@ struct TaskBuilder {
 
   private:
     std::string unique(const std::string& name) const {
-        int copies = 0;
-        for (const std::string& other : task.ints)
-            if (other == name || other.starts_with(name + "_")) ++copies;
-        return copies ? name + "_" + std::to_string(copies) : name;
+        std::string candidate = name;
+        for (int copy = 1; std::ranges::count(task.ints, candidate); ++copy) candidate = name + "_" + std::to_string(copy);
+        return candidate;
     }
 };
 

@@ -27,12 +27,12 @@ std::vector<std::string> path_comments(const Task& task, const KernelInfo& info)
     return comments;
 }
 
-bool added_to(const std::vector<Nest>& nests, const std::vector<StoreModes>& modes, OperandId operand) {
+bool written_with(StoreMode mode, const std::vector<Nest>& nests, const std::vector<StoreModes>& modes, OperandId operand) {
     for (std::size_t n = 0; n < nests.size(); ++n)
         for (ValueId v = 0; v < static_cast<ValueId>(modes[n].size()); ++v) {
             const Value& value = nests[n].program().values[v];
             const bool output = nests[n].place(v).written && nests[n].program().is_output(v);
-            if (output && value.binding->operand == operand && modes[n][v] != StoreMode::store) return true;
+            if (output && value.binding->operand == operand && modes[n][v] == mode) return true;
         }
     return false;
 }
@@ -43,9 +43,10 @@ void describe_outputs(const EdgeProgram& program, const std::vector<Nest>& nests
     for (OperandId o = 0; o < static_cast<OperandId>(program.operands.size()); ++o) {
         const Operand& operand = program.operands[o];
         if (operand.role == Role::input) continue;
-        const bool added = added_to(nests, modes, o);
+        const bool atomic = written_with(StoreMode::atomic, nests, modes, o);
+        const bool added = atomic || written_with(StoreMode::add, nests, modes, o);
         buffers[o].zeroed = added || stored_elements(nests, modes, o) != operand.width;
-        buffers[o].shared_rows = operand.row == Row::sender || operand.row == Row::shared;
+        buffers[o].shared_rows = atomic;
         buffers[o].streaming = operand.row == Row::edge && !added;
     }
 }
@@ -96,7 +97,7 @@ Kernel lower_to_kernel(const EdgeProgram& program, const Schedule& schedule, con
     kernel.rows_per_warp = schedule.rows_per_warp;
 
     const std::vector<Nest> nests = build_nests(program, schedule);
-    const std::vector<StoreModes> modes = choose_store_modes(nests);
+    const std::vector<StoreModes> modes = choose_store_modes(nests, target.platform == Platform::cpu);
     BufferTable buffers(program, info.dtype, is_convolution(program));
     for (std::size_t t = 0; t < nests.size(); ++t) {
         TaskLowering lowering(nests[t], schedule, target, modes[t], buffers, kernel.lanes, info.compute);

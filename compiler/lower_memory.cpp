@@ -136,27 +136,31 @@ void TaskLowering::store_outputs(int depth, const std::vector<int>& statements, 
     std::vector<ValueId> sums, reduced;
     for (const int i : statements) {
         const ValueId v = program_.statements[i].dst.value;
-        if (seen[v] || !program_.is_output(v) || nest_.place(v).depth != depth) continue;
+        if (seen[v] || stored_[v] || !program_.is_output(v) || nest_.place(v).depth != depth) continue;
         seen[v] = true;
         for (int k = 0; k < program_.values[v].components; ++k)
             for (int copy = 0; copy < copies_of(v) && !initialized_[v][k]; ++copy) emit(block, Move{reg(v, k, copy), 0.0});
         if (nest_.place(v).lane_sum) sums.push_back(v);
-        else if (std::find(reduced_.begin(), reduced_.end(), v) != reduced_.end()) reduced.push_back(v);
-        else if (program_.values[v].row == Row::receiver && can_stage(v)) store_staged(v, block);
-        else store_direct(v, block);
+        else if (std::ranges::count(reduced_, v)) reduced.push_back(v);
+        else if (!leaves_directly(v)) store_staged(v, block);
+        else
+            for (int copy = 0; copy < copies_of(v); ++copy) store_copy(v, copy, block);
     }
     if (!sums.empty()) store_lane_sums(std::move(sums), block);
     if (!reduced.empty()) bulk_reduce(reduced, block);
 }
 
-void TaskLowering::store_direct(ValueId value, Block& block) {
-    for (int copy = 0; copy < copies_of(value); ++copy) {
-        Store node;
-        node.to = access(value, copy, block);
-        for (int k = 0; k < program_.values[value].components; ++k) node.src.push_back(reg(value, k, copy));
-        node.mode = modes_[value];
-        emit(block, std::move(node));
-    }
+void TaskLowering::store_copy(ValueId value, int copy, Block& block) {
+    Store node;
+    node.to = access(value, copy, block);
+    for (int k = 0; k < program_.values[value].components; ++k) node.src.push_back(reg(value, k, copy));
+    node.mode = modes_[value];
+    emit(block, std::move(node));
+}
+
+bool TaskLowering::leaves_directly(ValueId v) const {
+    const bool staged = program_.values[v].row == Row::receiver && can_stage(v);
+    return !nest_.place(v).lane_sum && !staged && !std::ranges::count(reduced_, v);
 }
 
 // The lanes write their channels to shared memory; the slice leaves coalesced.

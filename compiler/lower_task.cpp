@@ -9,7 +9,7 @@ namespace flashtp {
 TaskLowering::TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const StoreModes& modes,
                            BufferTable& buffers, int lanes, DType compute)
     : nest_(nest), program_(nest.program()), schedule_(schedule), target_(target), modes_(modes), buffers_(buffers), lanes_(lanes),
-      compute_(compute), loaded_(nest.program().values.size()) {
+      compute_(compute), loaded_(nest.program().values.size()), stored_(nest.program().values.size()) {
     const Task& task = nest.task();
     const std::int64_t channels = channels_of(task);
     chunk_channels_ = std::min<std::int64_t>(channels, std::int64_t{lanes} * task.channels_per_lane);
@@ -208,7 +208,10 @@ void TaskLowering::stage(int depth, const std::vector<int>& statements, Block& b
     for (const std::vector<int>* part : {&uniform, &lane}) {
         if (part->empty()) continue;
         const std::vector<ScalarStep> steps = order_scalars(nest_, *part, roles(depth, *part), initialized_);
-        for (int copy = 0; copy < (part == &lane ? copies_ : 1); ++copy) arithmetic(steps, copy, block);
+        const std::vector<ValueId> completed = completed_outputs(depth, *part, steps);
+        for (int copy = 0; copy < (part == &lane ? copies_ : 1); ++copy) arithmetic(steps, completed, copy, block);
+        for (const ValueId v : completed)
+            if (v >= 0) stored_[v] = true;
         for (const ScalarStep& step : steps)
             if (step.kind == ScalarStep::Kind::load) loaded_[step.dst] = true;
     }
@@ -229,8 +232,27 @@ std::vector<ScalarRole> TaskLowering::roles(int depth, const std::vector<int>& s
     return roles;
 }
 
-void TaskLowering::arithmetic(const std::vector<ScalarStep>& steps, int copy, Block& block) {
-    for (const ScalarStep& step : steps) {
+// By step: the output whose last term it is, and which can leave its registers there and then; else -1.
+std::vector<ValueId> TaskLowering::completed_outputs(int depth, const std::vector<int>& statements,
+                                                     const std::vector<ScalarStep>& steps) const {
+    std::vector<int> here(program_.values.size(), 0), everywhere(program_.values.size(), 0);
+    for (const Statement& s : program_.statements) ++everywhere[s.dst.value];
+    for (const int i : statements) ++here[program_.statements[i].dst.value];
+    std::vector<ValueId> completed(steps.size(), -1);
+    std::vector<bool> seen(program_.values.size(), false);
+    for (int i = static_cast<int>(steps.size()) - 1; i >= 0; --i) {
+        const ValueId v = steps[i].dst;
+        if (seen[v] || !program_.is_output(v)) continue;
+        seen[v] = true;
+        const bool whole = std::ranges::all_of(initialized_[v], [](bool set) { return set; });
+        if (here[v] == everywhere[v] && nest_.place(v).depth == depth && leaves_directly(v) && whole) completed[i] = v;
+    }
+    return completed;
+}
+
+void TaskLowering::arithmetic(const std::vector<ScalarStep>& steps, const std::vector<ValueId>& completed, int copy, Block& block) {
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const ScalarStep& step = steps[i];
         if (step.kind == ScalarStep::Kind::load) {
             if (copy == 0 || lane_dst(step)) load(step.dst, copy, block);
         } else if (step.kind == ScalarStep::Kind::zero) {
@@ -238,6 +260,7 @@ void TaskLowering::arithmetic(const std::vector<ScalarStep>& steps, int copy, Bl
         } else {
             term(step, copy, block);
         }
+        if (completed[i] >= 0) store_copy(completed[i], copy, block);
     }
 }
 

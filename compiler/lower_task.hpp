@@ -60,7 +60,8 @@ class TaskLowering {
     void stages(int depth, const std::vector<int>& statements, Block& block);
     void stage(int depth, const std::vector<int>& statements, Block& block);
     std::vector<ScalarRole> roles(int depth, const std::vector<int>& statements) const;
-    void arithmetic(const std::vector<ScalarStep>& steps, int copy, Block& block);
+    std::vector<ValueId> completed_outputs(int depth, const std::vector<int>& statements, const std::vector<ScalarStep>& steps) const;
+    void arithmetic(const std::vector<ScalarStep>& steps, const std::vector<ValueId>& completed, int copy, Block& block);
     void term(const ScalarStep& step, int copy, Block& block);
     bool lane_dst(const ScalarStep& step) const { return nest_.place(step.dst).lane; }
 
@@ -73,7 +74,8 @@ class TaskLowering {
     void load_inputs(const std::vector<ValueId>& inputs, Block& block);
     void load_staged(const std::vector<ValueId>& inputs, Block& block);
     void store_outputs(int depth, const std::vector<int>& statements, Block& block);
-    void store_direct(ValueId value, Block& block);
+    void store_copy(ValueId value, int copy, Block& block);
+    bool leaves_directly(ValueId value) const;
     void store_staged(ValueId value, Block& block);
     void store_lane_sums(std::vector<ValueId> values, Block& block);
     void bulk_reduce(const std::vector<ValueId>& values, Block& block);
@@ -111,7 +113,7 @@ class TaskLowering {
     std::map<std::pair<ValueId, int>, std::vector<RegId>> registers_;  // by value and copy
     std::map<ValueId, std::vector<RegId>> summed_;                     // lane sums, uniform
     std::vector<std::vector<bool>> initialized_;                       // by value and component
-    std::vector<bool> loaded_;
+    std::vector<bool> loaded_, stored_;
 
     IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1;
     std::map<int, IntId> axis_;          // loop variable of an axis class

@@ -30,25 +30,26 @@ bool conflict(const std::vector<Nest>& nests, const Written& a, const Written& b
 
 bool owned(Row row) { return row == Row::edge || row == Row::receiver; }
 
-StoreMode mode_of(const std::vector<Nest>& nests, const Written& w, const std::vector<Written>& all) {
+StoreMode mode_of(const std::vector<Nest>& nests, const Written& w, const std::vector<Written>& all, bool one_warp_a_row) {
+    const StoreMode met_by_others = one_warp_a_row ? StoreMode::add : StoreMode::atomic;
     const Nest& nest = nests[w.nest];
     const Value& value = nest.program().values[w.value];
     if (!owned(value.row)) return StoreMode::atomic;
     for (const Written& other : all)
-        if ((other.nest != w.nest || other.value != w.value) && conflict(nests, w, other)) return StoreMode::atomic;
+        if ((other.nest != w.nest || other.value != w.value) && conflict(nests, w, other)) return met_by_others;
     const LoopMask missing = nest.missing_loops(w.value);
-    if ((missing & 1) && nest.task().loops[0].kind == LoopKind::chunk) return StoreMode::atomic;
+    if ((missing & 1) && nest.task().loops[0].kind == LoopKind::chunk) return met_by_others;
     // Lanes of a pair view may meet in one element.
     return missing || value.binding->view.pair ? StoreMode::add : StoreMode::store;
 }
 
 }  // namespace
 
-std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests) {
+std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests, bool one_warp_a_row) {
     std::vector<StoreModes> modes;
     for (const Nest& nest : nests) modes.emplace_back(nest.program().values.size(), StoreMode::store);
     const std::vector<Written> all = written_outputs(nests);
-    for (const Written& w : all) modes[w.nest][w.value] = mode_of(nests, w, all);
+    for (const Written& w : all) modes[w.nest][w.value] = mode_of(nests, w, all, one_warp_a_row);
     return modes;
 }
 

@@ -12,9 +12,9 @@ namespace flashtp {
 using StoreModes = std::vector<StoreMode>;
 
 /// For every task, how its outputs are written. A value is stored where this task alone writes these elements, once; it is added
-/// where the same warp comes back to them, and added atomically where another warp may (several tasks, chunks spread over the
-/// grid, sender rows, the shared row).
-std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests);
+/// where the same warp comes back to them, and added atomically where another warp may: several tasks or chunks of a grid, sender
+/// rows, the shared row. `one_warp_a_row`: all tasks and chunks of a row run one after the other, as on a CPU.
+std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests, bool one_warp_a_row);
 
 /// Elements of a row of the operand that are stored (not added) by all tasks together.
 std::int64_t stored_elements(const std::vector<Nest>& nests, const std::vector<StoreModes>& modes, OperandId operand);
