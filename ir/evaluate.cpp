@@ -136,7 +136,15 @@ const std::vector<double>& input_tensor(const Operand& operand, const Graph& gra
     return found->second;
 }
 
-/// A path without weight in a program with weights is simply a term with fewer factors.
+/// Row maps are the caller's data: every index is checked before the loops trust it.
+void check_map(const char* name, const std::vector<std::int32_t>& map, std::int64_t edges, std::int64_t rows) {
+    if (!map.empty() && static_cast<std::int64_t>(map.size()) != edges) {
+        internal_error("evaluate: {} has {} rows for {} edges", name, map.size(), edges);
+    }
+    const bool fits = map.empty() ? rows >= edges : std::ranges::all_of(map, [rows](auto row) { return row >= 0 && row < rows; });
+    if (edges > 0 && !fits) internal_error("evaluate: {} names a row beyond the {} there are", name, rows);
+}
+
 void add_term(const PathProgram& program, const Term& term, const Graph& graph, const std::vector<const double*>& tensors,
               std::vector<std::vector<Sum>>& sums) {
     const TermOnEdge on_edge(program.paths[term.path], term.written);
@@ -146,8 +154,10 @@ void add_term(const PathProgram& program, const Term& term, const Graph& graph, 
             const int id = term.operand[slot];
             if (id < 0) continue;
             const std::int64_t start = graph.row_of(program.operands[id].row, edge) * program.operands[id].width;
-            if (slot == term.written) rows.written = sums[id].data() + start;
-            else rows.factor[slot] = tensors[id] + start;
+            if (slot == term.written)
+                rows.written = sums[id].data() + start;
+            else
+                rows.factor[slot] = tensors[id] + start;
         }
         on_edge(rows);
     }
@@ -166,12 +176,16 @@ OracleTensor finish(const std::vector<Sum>& sums) {
 }  // namespace
 
 std::map<std::string, OracleTensor> evaluate(const PathProgram& program, const Graph& graph, const Tensors& inputs) {
+    check_map("sender", graph.sender, graph.edges, graph.senders);
+    check_map("receiver", graph.receiver, graph.edges, graph.receivers);
     std::vector<const double*> tensors(program.operands.size(), nullptr);
     std::vector<std::vector<Sum>> sums(program.operands.size());
     for (std::size_t id = 0; id < program.operands.size(); ++id) {
         const Operand& operand = program.operands[id];
-        if (operand.role == Role::input) tensors[id] = input_tensor(operand, graph, inputs).data();
-        else sums[id].resize(graph.rows(operand.row) * operand.width);
+        if (operand.role == Role::input)
+            tensors[id] = input_tensor(operand, graph, inputs).data();
+        else
+            sums[id].resize(graph.rows(operand.row) * operand.width);
     }
     for (const Term& term : program.terms) add_term(program, term, graph, tensors, sums);
 

@@ -88,9 +88,11 @@ PathProgram whole_order(const PathProgram& forward, int order) {
 std::string describe(const Path& path, int index) {
     double square = 0;
     for (const Coefficient& c : path.coefficients) square += c.value * c.value;
-    std::string line = fmt::format("  {}: {}, {} coefficients, norm {:.12g}", index, path.name, path.coefficients.size(), std::sqrt(square));
+    std::string line =
+        fmt::format("  {}: {}, {} coefficients, norm {:.12g}", index, path.name, path.coefficients.size(), std::sqrt(square));
     for (const Slot slot : slots) {
-        if (path.views[slot]) line += fmt::format(", {}[{}] {}", slot_name[slot], path.labels[slot], to_string(*path.views[slot]));
+        if (path.views[slot])
+            line += fmt::format(", {}[{}] {}", slot_name[slot], path.labels[slot], to_string(*path.views[slot]));
     }
     return line + '\n';
 }
@@ -106,7 +108,8 @@ std::string describe(const PathProgram& program, const Term& term) {
     for (const Slot slot : slots) {
         if (slot != term.written && term.operand[slot] != -1) factors.push_back(name_of(program, term.operand[slot]));
     }
-    return fmt::format("  {} += path {} of {}\n", name_of(program, term.operand[term.written]), term.path, fmt::join(factors, ", "));
+    return fmt::format("  {} += path {} of {}\n", name_of(program, term.operand[term.written]), term.path,
+                       fmt::join(factors, ", "));
 }
 
 /// What is wrong with a path by itself, or nothing.
@@ -121,10 +124,12 @@ std::string fault_of(const Path& path) {
         const View& view = *path.views[slot];
         if (labels.size() != view.axes.size()) return fmt::format("slot {}: a label an axis is missing", slot_name[slot]);
         for (std::size_t axis = 0; axis < labels.size(); ++axis) {
-            if (labels.find(labels[axis], axis + 1) != std::string::npos) return fmt::format("label {} twice in one slot", labels[axis]);
+            if (labels.find(labels[axis], axis + 1) != std::string::npos)
+                return fmt::format("label {} twice in one slot", labels[axis]);
             const std::int64_t extent = view.axes[axis].extent;
             if (extent < 2) return fmt::format("label {}: an axis of extent {} is no axis", labels[axis], extent);
-            if (extents.emplace(labels[axis], extent).first->second != extent) return fmt::format("label {} has two extents", labels[axis]);
+            if (extents.emplace(labels[axis], extent).first->second != extent)
+                return fmt::format("label {} has two extents", labels[axis]);
         }
         if (slot == slot_w && view.components != 1) return "a weight has one component";
     }
@@ -132,7 +137,8 @@ std::string fault_of(const Path& path) {
         const std::array component{c.i, c.j, 0, c.k};
         for (const Slot slot : slots) {
             if (!path.views[slot]) continue;
-            if (component[slot] < 0 || component[slot] >= path.views[slot]->components) return "a coefficient is outside its fibres";
+            if (component[slot] < 0 || component[slot] >= path.views[slot]->components)
+                return "a coefficient is outside its fibres";
         }
     }
     return {};
@@ -140,7 +146,8 @@ std::string fault_of(const Path& path) {
 
 /// What is wrong with a term, or nothing.
 std::string fault_of(const PathProgram& program, const Term& term) {
-    if (term.path < 0 || term.path >= static_cast<int>(program.paths.size())) return fmt::format("there is no path {}", term.path);
+    if (term.path < 0 || term.path >= static_cast<int>(program.paths.size()))
+        return fmt::format("there is no path {}", term.path);
     const Path& path = program.paths[term.path];
     for (const Slot slot : slots) {
         const int id = term.operand[slot];
@@ -150,7 +157,8 @@ std::string fault_of(const PathProgram& program, const Term& term) {
         const Operand& operand = program.operands[id];
         const bool is_output = operand.role == Role::output;
         if (is_output != (slot == term.written)) return fmt::format("{} is {}", operand.name, is_output ? "read" : "written");
-        if (path.views[slot]->end() > operand.width) return fmt::format("the view of slot {} passes the end of {}", slot_name[slot], operand.name);
+        if (path.views[slot]->end() > operand.width)
+            return fmt::format("the view of slot {} passes the end of {}", slot_name[slot], operand.name);
     }
     return term.operand[term.written] < 0 ? "nothing is written" : "";
 }
@@ -190,7 +198,8 @@ PathProgram linearize(const PathProgram& program, const std::vector<std::string>
     for (std::size_t id = 0; id < program.operands.size(); ++id) {
         const Operand& operand = program.operands[id];
         const bool is_output = operand.role == Role::output;
-        if (is_output || contains(directions, operand.name)) tangent[id] = add_twin(result, static_cast<int>(id), "t_", operand.role);
+        if (is_output || contains(directions, operand.name))
+            tangent[id] = add_twin(result, static_cast<int>(id), "t_", operand.role);
     }
     for (const Term& term : program.terms) {
         for (const Slot slot : slots) {
@@ -212,7 +221,8 @@ PathProgram keep_outputs(const PathProgram& program, const std::vector<std::stri
 
 PathProgram drop_inputs(const PathProgram& program, const std::vector<std::string>& names) {
     std::vector<bool> kept;
-    for (const Operand& operand : program.operands) kept.push_back(operand.role == Role::output || !contains(names, operand.name));
+    for (const Operand& operand : program.operands)
+        kept.push_back(operand.role == Role::output || !contains(names, operand.name));
     return keep_operands(program, kept);
 }
 
@@ -230,7 +240,8 @@ PathProgram derivative(const PathProgram& forward, const Request& request) {
 std::string to_string(const PathProgram& program) {
     std::string text = "operands\n";
     for (const Operand& operand : program.operands) {
-        text += fmt::format("  {} {} {}, width {}\n", to_string(operand.role), operand.name, to_string(operand.row), operand.width);
+        text +=
+            fmt::format("  {} {} {}, width {}\n", to_string(operand.role), operand.name, to_string(operand.row), operand.width);
     }
     text += "paths\n";
     for (std::size_t path = 0; path < program.paths.size(); ++path) text += describe(program.paths[path], static_cast<int>(path));

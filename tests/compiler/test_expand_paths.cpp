@@ -32,14 +32,22 @@ std::vector<ChannelProduct> channel_products(ConnectionMode mode, std::int64_t m
                 for (std::int64_t w = 0; w < m3; ++w) all.push_back({u, v, w, block * m3 + w});
             };
             switch (mode) {
-                case ConnectionMode::uvw: to_every_output(u * m2 + v); break;
-                case ConnectionMode::uvu: all.push_back({u, v, u, u * m2 + v}); break;
-                case ConnectionMode::uvv: all.push_back({u, v, v, u * m2 + v}); break;
-                case ConnectionMode::uuw: if (u == v) to_every_output(u); break;
-                case ConnectionMode::uuu: if (u == v) all.push_back({u, v, u, u}); break;
-                case ConnectionMode::uvuv: all.push_back({u, v, u * m2 + v, u * m2 + v}); break;
-                case ConnectionMode::uvu_lt_v: if (u < v) all.push_back({u, v, q, q}), ++q; break;
-                case ConnectionMode::u_lt_vw: if (u < v) to_every_output(q++); break;
+            case ConnectionMode::uvw: to_every_output(u * m2 + v); break;
+            case ConnectionMode::uvu: all.push_back({u, v, u, u * m2 + v}); break;
+            case ConnectionMode::uvv: all.push_back({u, v, v, u * m2 + v}); break;
+            case ConnectionMode::uuw:
+                if (u == v) to_every_output(u);
+                break;
+            case ConnectionMode::uuu:
+                if (u == v) all.push_back({u, v, u, u});
+                break;
+            case ConnectionMode::uvuv: all.push_back({u, v, u * m2 + v, u * m2 + v}); break;
+            case ConnectionMode::uvu_lt_v:
+                if (u < v) all.push_back({u, v, q, q}), ++q;
+                break;
+            case ConnectionMode::u_lt_vw:
+                if (u < v) to_every_output(q++);
+                break;
             }
         }
     }
@@ -247,8 +255,9 @@ TEST_CASE("paths that contribute nothing disappear, their weights keep their pla
 TEST_CASE("the coefficient of a path is inside its coefficients") {
     Problem problem = small_problem(ConnectionMode::uvu, 4, 1, 4);
     problem.instructions[0].path_weight = 4;  // a variance: the coefficient doubles
+    const PathProgram program = expand_paths(problem);
     double square = 0;
-    for (const Coefficient& c : expand_paths(problem).paths[0].coefficients) square += c.value * c.value;
+    for (const Coefficient& c : program.paths[0].coefficients) square += c.value * c.value;
     CHECK(std::fabs(square - 4 * 5) < 1e-13);  // times 2 l3 + 1 of the component normalisation
 }
 

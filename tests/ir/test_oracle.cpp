@@ -49,7 +49,8 @@ std::string gradient_in(int order, const std::string& input) {
 /// The scalar whose gradient the next order computes: outputs times their cotangents.
 Scalar contracted(const PathProgram& program, int order, const Graph& graph, const Tensors& tensors) {
     Scalar sum;
-    for (const auto& [name, output] : evaluate(program, graph, tensors)) add_product(sum, output, tensors.at(cotangent_of(order, name)));
+    for (const auto& [name, output] : evaluate(program, graph, tensors))
+        add_product(sum, output, tensors.at(cotangent_of(order, name)));
     return sum;
 }
 
@@ -108,10 +109,10 @@ void check_equivariance(const Problem& problem, const Graph& graph, const Motion
     const PathProgram forward = expand_paths(problem), backward = derivative(forward, {1, {}, {}});
     const auto move = [&](const std::string& name, const std::vector<double>& tensor) {
         switch (name.back()) {
-            case 'x': return moved(tensor, problem.irreps_in1, problem.layout_in1, motion);
-            case 'y': return moved(tensor, problem.irreps_in2, problem.layout_in2, motion);
-            case 'z': return moved(tensor, problem.irreps_out, problem.layout_out, motion);
-            default: return tensor;
+        case 'x': return moved(tensor, problem.irreps_in1, problem.layout_in1, motion);
+        case 'y': return moved(tensor, problem.irreps_in2, problem.layout_in2, motion);
+        case 'z': return moved(tensor, problem.irreps_out, problem.layout_out, motion);
+        default: return tensor;
         }
     };
     const Tensors tensors = random_tensors(backward.operands, graph, rng, DType::float64);
@@ -163,7 +164,9 @@ TEST_CASE("rotations of degree 1 rotate x, y, z; those of higher degree are orth
         const std::vector<double> there = rotation_matrix(l, {0.3, -1.1, 0.5}), back = rotation_matrix(l, {-0.3, 1.1, -0.5});
         const int dim = 2 * l + 1;
         for (int i = 0; i < dim; ++i) {
-            for (int j = 0; j < dim; ++j) CHECK(std::fabs(there[static_cast<std::size_t>(i * dim + j)] - back[static_cast<std::size_t>(j * dim + i)]) < 1e-13);
+            for (int j = 0; j < dim; ++j)
+                CHECK(std::fabs(there[static_cast<std::size_t>(i * dim + j)] - back[static_cast<std::size_t>(j * dim + i)]) <
+                      1e-13);
         }
     }
 }
@@ -272,7 +275,7 @@ TEST_CASE("without edges every output is zero; without nodes it is empty") {
     }
 }
 
-TEST_CASE("missing and misshapen tensors are refused") {
+TEST_CASE("missing and misshapen tensors and row maps out of range are refused") {
     std::mt19937_64 rng(25);
     const Problem problem = mode_problem({});
     const PathProgram forward = expand_paths(problem);
@@ -281,8 +284,15 @@ TEST_CASE("missing and misshapen tensors are refused") {
     Tensors without = tensors;
     without.erase("y");
     CHECK_THROWS_AS(evaluate(forward, graph, without), InternalError);
-    tensors["y"].pop_back();
-    CHECK_THROWS_AS(evaluate(forward, graph, tensors), InternalError);
+    Tensors misshapen = tensors;
+    misshapen["y"].pop_back();
+    CHECK_THROWS_AS(evaluate(forward, graph, misshapen), InternalError);
+    Graph wrong = graph;
+    wrong.sender[0] = static_cast<std::int32_t>(graph.senders);
+    CHECK_THROWS_AS(evaluate(forward, wrong, tensors), InternalError);
+    wrong = graph;
+    wrong.receiver.pop_back();
+    CHECK_THROWS_AS(evaluate(forward, wrong, tensors), InternalError);
 }
 
 TEST_CASE("sums are compensated: cancelling large terms leaves the small one") {

@@ -33,13 +33,16 @@ std::vector<std::string> names(const PathProgram& program, Role role) {
 
 std::size_t terms_into(const PathProgram& program, const std::string& output) {
     std::size_t count = 0;
-    for (const Term& term : program.terms) count += program.operands[static_cast<std::size_t>(term.operand[term.written])].name == output;
+    for (const Term& term : program.terms)
+        count += program.operands[static_cast<std::size_t>(term.operand[term.written])].name == output;
     return count;
 }
 
 /// Writing, reading and slots of one term as text: "d_x = y w d_z".
 std::string text_of(const PathProgram& program, const Term& term) {
-    const auto name = [&](int slot) { return program.operands[static_cast<std::size_t>(term.operand[static_cast<std::size_t>(slot)])].name; };
+    const auto name = [&](int slot) {
+        return program.operands[static_cast<std::size_t>(term.operand[static_cast<std::size_t>(slot)])].name;
+    };
     std::string text = name(term.written) + " =";
     for (const int slot : {slot_x, slot_y, slot_w, slot_z}) {
         if (slot != term.written && term.operand[static_cast<std::size_t>(slot)] >= 0) text += " " + name(slot);

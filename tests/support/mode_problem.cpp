@@ -22,8 +22,10 @@ Problem mode_problem(const ModeProblem& what) {
     const ConnectionModeRow& row = row_of(what.mode);
     Multiplicities m{what.in1, what.in2, what.out};
     if (row.labels[0] == row.labels[1]) m.in2 = m.in1;
-    if (row.labels[3] != "w") m.out = product_of_extents(row.labels[3], m);
-    else if (!what.weighted) m.out = 1;
+    if (row.labels[3] != "w")
+        m.out = product_of_extents(row.labels[3], m);
+    else if (!what.weighted)
+        m.out = 1;
 
     Problem problem;
     problem.name = to_string(what);

@@ -11,8 +11,8 @@ namespace flashtp::test {
 struct ModeProblem {
     ConnectionMode mode = ConnectionMode::uvu;
     bool weighted = true, shared_weights = false, convolution = true;
-    int max_l = 2;                            ///< of all three irreps
-    std::int64_t in1 = 3, in2 = 2, out = 2;   ///< multiplicities; the mode overrides those it fixes
+    int max_l = 2;                           ///< of all three irreps
+    std::int64_t in1 = 3, in2 = 2, out = 2;  ///< multiplicities; the mode overrides those it fixes
     DType dtype = DType::float64;
 };
 

@@ -76,8 +76,10 @@ class Drawing {
         const MulIrrep &x = in1_[static_cast<std::size_t>(drawn.in1)], &y = in2_[static_cast<std::size_t>(drawn.in2)];
         Multiplicities m{x.multiplicity, y.multiplicity, 1};
         const bool free_output = row.labels[3] == "w";
-        if (free_output && drawn.weighted) m.out = draw_multiplicity();
-        else if (!free_output) m.out = product_of_extents(row.labels[3], m);
+        if (free_output && drawn.weighted)
+            m.out = draw_multiplicity();
+        else if (!free_output)
+            m.out = product_of_extents(row.labels[3], m);
         if (!broken_constraint(drawn.mode, drawn.weighted, m).empty() || m.out > largest_output) return;
 
         const int l = draw_coupled(x.irrep.l, y.irrep.l);
@@ -127,7 +129,8 @@ class Drawing {
         if (!options_.normalizations) return;
         problem_.irrep_normalization =
             pick(rng_, std::vector{IrrepNormalization::component, IrrepNormalization::norm, IrrepNormalization::none});
-        problem_.path_normalization = pick(rng_, std::vector{PathNormalization::element, PathNormalization::path, PathNormalization::none});
+        problem_.path_normalization =
+            pick(rng_, std::vector{PathNormalization::element, PathNormalization::path, PathNormalization::none});
         const std::vector<double> path_weights{1, 1, 1, 0.25, 4, 0};  // 0: a path that contributes nothing but keeps its weights
         for (Instruction& instruction : problem_.instructions) instruction.path_weight = pick(rng_, path_weights);
         const auto variances = [this](const Irreps& irreps) {
@@ -154,7 +157,9 @@ class Drawing {
 
 }  // namespace
 
-std::int64_t draw(std::mt19937_64& rng, std::int64_t n) { return static_cast<std::int64_t>(rng() % static_cast<std::uint64_t>(n)); }
+std::int64_t draw(std::mt19937_64& rng, std::int64_t n) {
+    return static_cast<std::int64_t>(rng() % static_cast<std::uint64_t>(n));
+}
 
 double draw_value(std::mt19937_64& rng) { return static_cast<double>(rng() >> 11) * 0x1p-52 - 1; }
 

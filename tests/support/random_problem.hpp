@@ -17,8 +17,8 @@ namespace flashtp::test {
 /// What a random problem may be; what is not fixed here is drawn.
 struct RandomOptions {
     int max_l = 3;
-    int max_segments = 4;               ///< of in1 and of in2
-    int max_instructions = 6;           ///< at least one is made
+    int max_segments = 4;                ///< of in1 and of in2
+    int max_instructions = 6;            ///< at least one is made
     std::int64_t max_products = 20'000;  ///< coefficients times channels an edge, roughly: keeps the oracle quick
     std::vector<std::int64_t> multiplicities{1, 2, 3, 5, 10, 33};
     bool zero_multiplicities = true;

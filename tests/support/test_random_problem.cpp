@@ -35,7 +35,8 @@ std::map<std::string, int> properties_of(int seeds, const RandomOptions& options
             note(instruction.path_weight == 0, "zero path weight");
             note(p.irreps_in2[static_cast<std::size_t>(instruction.in2)].multiplicity > 1, "in2 multiplicity above 1");
             for (const std::int64_t m : {1, 2, 3, 5, 10, 33})
-                if (p.irreps_in1[static_cast<std::size_t>(instruction.in1)].multiplicity == m) properties.insert("in1 multiplicity " + std::to_string(m));
+                if (p.irreps_in1[static_cast<std::size_t>(instruction.in1)].multiplicity == m)
+                    properties.insert("in1 multiplicity " + std::to_string(m));
         }
         note(modes.size() > 1, "mixed modes");
         note(written.size() < p.irreps_out.size(), "output without path");
@@ -72,11 +73,29 @@ TEST_CASE("random problems reach every mode and every feature") {
         often("weighted " + std::string(row.name), 20);
         if (!row.must_be_weighted) often("unweighted " + std::string(row.name), 5);
     }
-    for (const char* property : {"mixed modes", "shared output", "zero path weight", "in2 multiplicity above 1", "output without path",
-                                 "zero multiplicity", "repeated irrep", "ir_mul in1", "ir_mul in2", "ir_mul out", "shared weights",
-                                 "convolution", "plain", "variances", "float32", "path normalization path", "irrep normalization none",
-                                 "in1 multiplicity 1", "in1 multiplicity 2", "in1 multiplicity 3", "in1 multiplicity 5",
-                                 "in1 multiplicity 10", "in1 multiplicity 33"})
+    for (const char* property : {"mixed modes",
+                                 "shared output",
+                                 "zero path weight",
+                                 "in2 multiplicity above 1",
+                                 "output without path",
+                                 "zero multiplicity",
+                                 "repeated irrep",
+                                 "ir_mul in1",
+                                 "ir_mul in2",
+                                 "ir_mul out",
+                                 "shared weights",
+                                 "convolution",
+                                 "plain",
+                                 "variances",
+                                 "float32",
+                                 "path normalization path",
+                                 "irrep normalization none",
+                                 "in1 multiplicity 1",
+                                 "in1 multiplicity 2",
+                                 "in1 multiplicity 3",
+                                 "in1 multiplicity 5",
+                                 "in1 multiplicity 10",
+                                 "in1 multiplicity 33"})
         often(property, 20);
     CHECK(count.at("no path at all") < 40);
 }
@@ -143,7 +162,8 @@ TEST_CASE("random tensors are rounded to the type") {
     const std::vector<Operand> operands{{"x", 50, Row::edge, Role::input}, {"z", 3, Row::edge, Role::output}};
     std::mt19937_64 rng(3);
     const Graph graph{4, 4, 4, {}, {}};
-    const Tensors single = random_tensors(operands, graph, rng, DType::float32), wide = random_tensors(operands, graph, rng, DType::float64);
+    const Tensors single = random_tensors(operands, graph, rng, DType::float32),
+                  wide = random_tensors(operands, graph, rng, DType::float64);
     CHECK(single.count("z") == 0);
     REQUIRE(single.at("x").size() == 200);
     const auto is_single = [](double value) { return static_cast<double>(static_cast<float>(value)) == value; };
