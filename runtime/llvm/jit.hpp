@@ -1,0 +1,34 @@
+// Objects linked into this process. Memory for code comes from a few large mappings.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace llvm::orc {
+class JITDylib;
+}
+
+namespace flashtp::llvm_plugin {
+
+struct Linked {
+    llvm::orc::JITDylib* library = nullptr;
+    void* address = nullptr;
+};
+
+/// Thread-safe. Errors are exceptions.
+class Jit {
+  public:
+    /// Never destroyed: code may run until the process ends.
+    static Jit& instance();
+
+    Linked link(std::string_view object, const std::string& symbol);
+    void unload(llvm::orc::JITDylib*);
+
+  private:
+    Jit();
+    struct Session;
+    std::unique_ptr<Session> session_;
+};
+
+}  // namespace flashtp::llvm_plugin
