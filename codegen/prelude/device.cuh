@@ -6,7 +6,7 @@ using u32 = unsigned int;
 using u64 = unsigned long long;
 using barrier = u64;  // an mbarrier; one a ring stage
 
-constexpr u32 everyone = 0xffffffffu;
+enum : u32 { everyone = 0xffffffffu };  // an enumerator, so that no memory holds it
 
 __device__ __forceinline__ u32 shared_address(const void* p) { return static_cast<u32>(__cvta_generic_to_shared(p)); }
 __device__ __forceinline__ u64 global_address(const void* p) { return __cvta_generic_to_global(p); }
