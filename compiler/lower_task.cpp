@@ -1,6 +1,7 @@
 #include "compiler/lower_task.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "ir/error.hpp"
 
@@ -17,6 +18,24 @@ TaskLowering::TaskLowering(const Nest& nest, const Schedule& schedule, const Tar
     if (chunks_ * chunk_channels_ != channels) internal_error("ragged chunks belong into a task of their own\n{}", to_string(schedule));
     copies_ = static_cast<int>((chunk_channels_ + lanes - 1) / lanes);
     for (const Value& value : program_.values) initialized_.emplace_back(value.components, false);
+    uses_ = count_uses(all_statements());
+}
+
+std::vector<int> TaskLowering::all_statements() const {
+    std::vector<int> all(program_.statements.size());
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+}
+
+TaskLowering::Uses TaskLowering::count_uses(const std::vector<int>& statements) const {
+    Uses uses{std::vector<int>(program_.values.size(), 0), std::vector<int>(program_.values.size(), 0)};
+    for (const int i : statements) {
+        const Statement& s = program_.statements[i];
+        ++uses.writers[s.dst.value];
+        ++uses.readers[s.a.value];
+        if (s.b) ++uses.readers[s.b->value];
+    }
+    return uses;
 }
 
 KernelTask TaskLowering::run(std::string name, std::vector<std::string> comments) {
@@ -25,11 +44,9 @@ KernelTask TaskLowering::run(std::string name, std::vector<std::string> comments
     task.comments = std::move(comments);
     task.ints = {"chunk", "row_begin", "row_end"};
     plan_shared();
-    std::vector<int> all(program_.statements.size());
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
     const bool grid_chunks = nest_.find_loop(LoopKind::chunk) == 0;
     task.chunks = grid_chunks ? chunks_ : 1;
-    region(0, all, task.body);
+    region(0, all_statements(), task.body);
     if (!reduced_.empty()) emit(task.body, BulkWait{0});
     return std::move(task);
 }
@@ -219,14 +236,13 @@ void TaskLowering::stage(int depth, const std::vector<int>& statements, Block& b
 
 std::vector<ScalarRole> TaskLowering::roles(int depth, const std::vector<int>& statements) const {
     std::vector<ScalarRole> roles(program_.values.size(), ScalarRole::ready);
-    std::vector<int> here(program_.values.size(), 0), everywhere(program_.values.size(), 0);
-    for (const Statement& s : program_.statements) ++everywhere[s.dst.value];
-    for (const int i : statements) ++here[program_.statements[i].dst.value];
+    const Uses here = count_uses(statements);
     for (const ValueId v : inputs_of(statements, depth)) roles[v] = ScalarRole::load;
     for (ValueId v = 0; v < static_cast<ValueId>(roles.size()); ++v) {
-        if (!here[v]) continue;
+        if (!here.writers[v]) continue;
         const ValuePlace& place = nest_.place(v);
-        const bool temp = here[v] == everywhere[v] && !program_.is_output(v) && place.depth == depth && !place.lane_sum;
+        const bool local = here.writers[v] == uses_.writers[v] && here.readers[v] == uses_.readers[v];
+        const bool temp = local && !program_.is_output(v) && place.depth == depth && !place.lane_sum;
         roles[v] = temp ? ScalarRole::temp : ScalarRole::sum;
     }
     return roles;
@@ -235,9 +251,7 @@ std::vector<ScalarRole> TaskLowering::roles(int depth, const std::vector<int>& s
 // By step: the output whose last term it is, and which can leave its registers there and then; else -1.
 std::vector<ValueId> TaskLowering::completed_outputs(int depth, const std::vector<int>& statements,
                                                      const std::vector<ScalarStep>& steps) const {
-    std::vector<int> here(program_.values.size(), 0), everywhere(program_.values.size(), 0);
-    for (const Statement& s : program_.statements) ++everywhere[s.dst.value];
-    for (const int i : statements) ++here[program_.statements[i].dst.value];
+    const Uses here = count_uses(statements);
     std::vector<ValueId> completed(steps.size(), -1);
     std::vector<bool> seen(program_.values.size(), false);
     for (int i = static_cast<int>(steps.size()) - 1; i >= 0; --i) {
@@ -245,7 +259,7 @@ std::vector<ValueId> TaskLowering::completed_outputs(int depth, const std::vecto
         if (seen[v] || !program_.is_output(v)) continue;
         seen[v] = true;
         const bool whole = std::ranges::all_of(initialized_[v], [](bool set) { return set; });
-        if (here[v] == everywhere[v] && nest_.place(v).depth == depth && leaves_directly(v) && whole) completed[i] = v;
+        if (here.writers[v] == uses_.writers[v] && nest_.place(v).depth == depth && leaves_directly(v) && whole) completed[i] = v;
     }
     return completed;
 }

@@ -44,6 +44,13 @@ class TaskLowering {
     bool has_element_copies() const { return uses_ring() && ring_.has_elements; }
 
   private:
+    /// Statements that write and read each value.
+    struct Uses {
+        std::vector<int> writers, readers;
+    };
+    Uses count_uses(const std::vector<int>& statements) const;
+    std::vector<int> all_statements() const;
+
     // lower_task.cpp: the nest
     void region(int depth, const std::vector<int>& statements, Block& block);
     void loop(int depth, const std::vector<int>& statements, Block& block);
@@ -114,6 +121,7 @@ class TaskLowering {
     std::map<ValueId, std::vector<RegId>> summed_;                     // lane sums, uniform
     std::vector<std::vector<bool>> initialized_;                       // by value and component
     std::vector<bool> loaded_, stored_;
+    Uses uses_;
 
     IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1;
     std::map<int, IntId> axis_;          // loop variable of an axis class
