@@ -41,11 +41,10 @@ std::int64_t View::end() const {
 }
 
 std::pair<std::int64_t, std::int64_t> unrank_pair(std::int64_t multiplicity, std::int64_t q) {
-    // The root of pairs_before(u) = q, then corrected for rounding: at most one step for any multiplicity in the limits.
+    // The root of pairs_before(u) = q. Exact: the radicand is an integer, and roots of neighbouring integers below 2^53 differ by
+    // far more than the rounding of the square root.
     const double b = 2.0 * static_cast<double>(multiplicity) - 1.0;
-    auto u = static_cast<std::int64_t>((b - std::sqrt(std::max(0.0, b * b - 8.0 * static_cast<double>(q)))) / 2.0);
-    while (u > 0 && pairs_before(multiplicity, u) > q) --u;
-    while (pairs_before(multiplicity, u + 1) <= q && u + 2 < multiplicity) ++u;
+    const auto u = static_cast<std::int64_t>((b - std::sqrt(b * b - 8.0 * static_cast<double>(q))) / 2.0);
     return {u, u + 1 + q - pairs_before(multiplicity, u)};
 }
 

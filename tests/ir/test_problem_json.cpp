@@ -247,6 +247,7 @@ TEST_CASE("json: text that is not one object") {
         {"// comment\n{}", "not valid JSON: parse error"},
         {R"({"name": "a", "name": "b"})", "duplicate key \"name\""},
         {R"({"irreps_in1": "0e", "instructions": [], "irreps_in1": "1o"})", "duplicate key \"irreps_in1\""},
+        {R"({"tp": [], "x": [{"deep": {"a": 1, "a": 2}}]})", "duplicate key \"a\""},
         {R"({"tp": [], "tp": []})", "duplicate key \"tp\""},
     };
     for (const Row& row : rows) {
