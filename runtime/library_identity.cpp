@@ -11,6 +11,7 @@
 #include <span>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "ir/error.hpp"
 #include "runtime/key.hpp"

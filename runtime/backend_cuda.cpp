@@ -1,0 +1,203 @@
+#include "runtime/backend_cuda.hpp"
+
+#include <array>
+#include <chrono>
+#include <limits>
+#include <mutex>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "codegen/emit_c.hpp"
+#include "ir/error.hpp"
+#include "runtime/device.hpp"
+#include "runtime/driver.hpp"
+#include "runtime/nvrtc.hpp"
+
+namespace flashtp {
+namespace {
+
+/// Part of the cache key. Operands are declared in blocks that may not use all of them (177, 550).
+const std::vector<std::string> fixed_options = {"--std=c++17", "--ptxas-options=-v", "--diag-suppress=177,550"};
+
+std::vector<std::string> options_for(const Kernel& kernel) {
+    std::vector<std::string> options = {"--gpu-architecture=" + kernel.target.name};
+    options.insert(options.end(), fixed_options.begin(), fixed_options.end());
+    return options;
+}
+
+/// More arguments than any kernel has, so that a launch allocates nothing.
+constexpr std::size_t most_arguments = 64;
+/// Limits of a launch: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+constexpr std::int64_t largest_grid_x = 2147483647, largest_grid_y = 65535;
+
+class CudaKernel final : public Module {
+  public:
+    CudaKernel(const Kernel& kernel, const Artifact& artifact)
+        : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)), warps_(kernel.warps_per_block),
+          rows_per_warp_(kernel.rows_per_warp), shared_bytes_(shared_bytes(kernel)) {
+        for (const KernelTask& task : kernel.tasks) parts_ += task.chunks;
+        for (const Buffer& b : kernel.buffers) arguments_ += b.kind != BufferKind::table;
+        if (arguments_ + 2 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
+        load(artifact);
+    }
+    ~CudaKernel() override {
+        try {
+            const CurrentContext current(context_);
+            Driver::get().unload_module(module_);
+        } catch (const DeviceError&) {
+            // The context is gone, and the code with it.
+        }
+    }
+    CudaKernel(const CudaKernel&) = delete;
+    CudaKernel& operator=(const CudaKernel&) = delete;
+
+    void launch(const LaunchArguments&, std::int64_t row_begin, std::int64_t row_end) const override;
+    CudaKernelFacts facts() const;
+
+  private:
+    void load(const Artifact&);
+    void allow_shared_memory() const;
+    std::int64_t blocks(std::int64_t rows, std::int64_t rows_per_warp) const;
+
+    std::string name_;
+    unsigned threads_;
+    std::int64_t warps_;
+    int rows_per_warp_;
+    std::int64_t shared_bytes_;
+    std::int64_t parts_ = 0;
+    std::size_t arguments_ = 0;
+    CudaContext context_ = nullptr;
+    CudaModule module_ = nullptr;
+    CudaFunction function_ = nullptr;
+};
+
+void CudaKernel::load(const Artifact& artifact) {
+    const Driver& driver = Driver::get();
+    const CurrentContext current;
+    context_ = current.get();
+    const CudaStatus status = driver.load_module(&module_, artifact.code.data());
+    if (status != 0) {
+        const DeviceFacts device = current_device();
+        driver.check(status, fmt::format("loading {} for {} on {} (compute capability {}.{}, driver {}.{})", name_, artifact.target,
+                                         device.name, device.compute_capability / 10, device.compute_capability % 10,
+                                         device.driver_version / 1000, device.driver_version % 1000 / 10)
+                                 .c_str());
+    }
+    try {
+        driver.check(driver.module_function(&function_, module_, name_.c_str()), "cuModuleGetFunction");
+        allow_shared_memory();
+    } catch (...) {
+        driver.unload_module(module_);  // no destructor runs
+        throw;
+    }
+}
+
+/// Blocks get 48 KB without asking.
+void CudaKernel::allow_shared_memory() const {
+    constexpr std::int64_t granted = 48 * 1024;
+    if (shared_bytes_ <= granted) return;
+    const DeviceFacts device = current_device();
+    if (shared_bytes_ > device.shared_bytes_per_block)
+        throw DeviceError(fmt::format("kernel {} needs {} bytes of shared memory a block; {} has {}", name_, shared_bytes_, device.name,
+                                      device.shared_bytes_per_block));
+    const Driver& driver = Driver::get();
+    driver.check(driver.set_function_attribute(function_, cuda_attribute::max_dynamic_shared, static_cast<int>(shared_bytes_)),
+                 "cuFuncSetAttribute");
+}
+
+std::int64_t CudaKernel::blocks(std::int64_t rows, std::int64_t rows_per_warp) const {
+    const std::int64_t a_block = rows_per_warp * warps_, count = (rows + a_block - 1) / a_block;
+    if (rows > std::numeric_limits<int>::max() || count > largest_grid_x || parts_ > largest_grid_y)
+        throw DeviceError(fmt::format("kernel {}: {} rows in {} x {} blocks are more than a launch takes", name_, rows, count, parts_));
+    return count;
+}
+
+void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, std::int64_t row_end) const {
+    if (row_begin != 0) internal_error("kernel {}: a CUDA launch starts at row 0, not {}", name_, row_begin);
+    if (launch.buffers.size() != arguments_)
+        internal_error("kernel {}: {} buffers for {} arguments", name_, launch.buffers.size(), arguments_);
+    if (row_end <= 0) return;
+    int rows_per_warp = launch.rows_per_warp > 0 ? launch.rows_per_warp : rows_per_warp_;
+    const auto grid_x = static_cast<unsigned>(blocks(row_end, rows_per_warp));
+    int rows = static_cast<int>(row_end);
+
+    std::array<void*, most_arguments> pointers;
+    for (std::size_t n = 0; n < arguments_; ++n) pointers[n] = const_cast<void**>(&launch.buffers[n]);
+    pointers[arguments_] = &rows;
+    pointers[arguments_ + 1] = &rows_per_warp;
+    const Driver& driver = Driver::get();
+    const CurrentContext current;
+    driver.check(driver.launch_kernel(function_, grid_x, static_cast<unsigned>(parts_), 1, threads_, 1, 1,
+                                      static_cast<unsigned>(shared_bytes_), launch.stream, pointers.data(), nullptr),
+                 "cuLaunchKernel");
+}
+
+CudaKernelFacts CudaKernel::facts() const {
+    const Driver& driver = Driver::get();
+    const CurrentContext current(context_);
+    CudaKernelFacts facts;
+    driver.check(driver.function_attribute(&facts.registers, cuda_attribute::registers, function_), "cuFuncGetAttribute");
+    driver.check(driver.function_attribute(&facts.local_bytes, cuda_attribute::local_bytes, function_), "cuFuncGetAttribute");
+    driver.check(driver.occupancy(&facts.blocks_per_multiprocessor, function_, static_cast<int>(threads_),
+                                  static_cast<std::size_t>(shared_bytes_)),
+                 "cuOccupancyMaxActiveBlocksPerMultiprocessor");
+    return facts;
+}
+
+class CudaBackend final : public Backend {
+  public:
+    explicit CudaBackend(std::filesystem::path nvrtc) : path_(std::move(nvrtc)) {}
+
+    std::string identity(const Target&) override { return fmt::format("{} {}", nvrtc()->identity(), fmt::join(fixed_options, " ")); }
+    std::string source(const Kernel& kernel) override { return emit_c(kernel, cuda_dialect()); }
+    Artifact compile(const Kernel&, const std::string& source) override;
+    std::unique_ptr<Module> load(const Kernel& kernel, const Artifact& artifact) override {
+        return std::make_unique<CudaKernel>(kernel, artifact);
+    }
+
+  private:
+    std::shared_ptr<const Nvrtc> nvrtc() {
+        const std::lock_guard lock(mutex_);
+        if (!nvrtc_) nvrtc_ = Nvrtc::load(path_);
+        return nvrtc_;
+    }
+
+    std::filesystem::path path_;
+    std::mutex mutex_;
+    std::shared_ptr<const Nvrtc> nvrtc_;
+};
+
+Artifact CudaBackend::compile(const Kernel& kernel, const std::string& source) {
+    const auto start = std::chrono::steady_clock::now();
+    Nvrtc::Result result = nvrtc()->compile(source, kernel.name + ".cu", options_for(kernel), Nvrtc::Output::cubin);
+    const PtxasReport report = parse_ptxas_log(result.log);
+    Artifact artifact;
+    artifact.kernel_name = kernel.name;
+    artifact.target = kernel.target.name;
+    artifact.code = std::move(result.code);
+    artifact.registers = report.registers;
+    artifact.spill_bytes = report.stack_bytes;
+    artifact.shared_bytes = shared_bytes(kernel);
+    artifact.log = report.warnings;
+    artifact.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return artifact;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(const std::filesystem::path& nvrtc) { return std::make_unique<CudaBackend>(nvrtc); }
+
+CudaKernelFacts cuda_kernel_facts(const Module& module) {
+    const auto* kernel = dynamic_cast<const CudaKernel*>(&module);
+    if (!kernel) internal_error("this module is not a CUDA kernel");
+    return kernel->facts();
+}
+
+std::string compile_to_ptx(const Kernel& kernel, const std::string& source, const std::filesystem::path& nvrtc) {
+    const Nvrtc::Result result = Nvrtc::load(nvrtc)->compile(source, kernel.name + ".cu", options_for(kernel), Nvrtc::Output::ptx);
+    return {result.code.begin(), result.code.end()};
+}
+
+}  // namespace flashtp

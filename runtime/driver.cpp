@@ -1,0 +1,123 @@
+#include "runtime/driver.hpp"
+
+#include <string>
+
+#include <fmt/format.h>
+
+#include "ir/error.hpp"
+#include "runtime/shared_library.hpp"
+
+namespace flashtp {
+namespace {
+
+/// Binds functions and notices the first that is missing.
+class Binder {
+  public:
+    explicit Binder(const SharedLibrary& library) : library_(library) {}
+    template <class Function>
+    void operator()(Function*& function, const char* name) {
+        library_.bind(function, name);
+        if (!function) throw DeviceError(fmt::format("the CUDA driver lacks {}: it is older than CUDA 12", name));
+    }
+
+  private:
+    const SharedLibrary& library_;
+};
+
+SharedLibrary open_driver() {
+    std::string error;
+    const auto library = SharedLibrary::open("libcuda.so.1", error);
+    if (!library) throw DeviceError(fmt::format("there is no CUDA driver on this machine ({})", error));
+    return *library;
+}
+
+}  // namespace
+
+Driver::Driver() {
+    const SharedLibrary library = open_driver();
+    Binder bind(library);
+    bind(init, "cuInit");
+    bind(driver_version, "cuDriverGetVersion");
+    bind(error_name, "cuGetErrorName");
+    bind(error_string, "cuGetErrorString");
+    bind(device_count, "cuDeviceGetCount");
+    bind(device_get, "cuDeviceGet");
+    bind(device_name, "cuDeviceGetName");
+    bind(device_attribute, "cuDeviceGetAttribute");
+    bind(device_memory, "cuDeviceTotalMem_v2");
+    bind(retain_primary, "cuDevicePrimaryCtxRetain");
+    bind(release_primary, "cuDevicePrimaryCtxRelease_v2");
+    bind(current_context, "cuCtxGetCurrent");
+    bind(push_context, "cuCtxPushCurrent_v2");
+    bind(pop_context, "cuCtxPopCurrent_v2");
+    bind(context_device, "cuCtxGetDevice");
+    bind(synchronize_context, "cuCtxSynchronize");
+    bind(load_module, "cuModuleLoadData");
+    bind(unload_module, "cuModuleUnload");
+    bind(module_function, "cuModuleGetFunction");
+    bind(function_attribute, "cuFuncGetAttribute");
+    bind(set_function_attribute, "cuFuncSetAttribute");
+    bind(launch_kernel, "cuLaunchKernel");
+    bind(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
+    bind(allocate, "cuMemAlloc_v2");
+    bind(release, "cuMemFree_v2");
+    bind(copy_to_device, "cuMemcpyHtoD_v2");
+    bind(copy_to_host, "cuMemcpyDtoH_v2");
+    bind(copy_on_device_async, "cuMemcpyDtoDAsync_v2");
+    bind(set_bytes_async, "cuMemsetD8Async");
+    bind(memory_info, "cuMemGetInfo_v2");
+    bind(create_stream, "cuStreamCreate");
+    bind(destroy_stream, "cuStreamDestroy_v2");
+    bind(synchronize_stream, "cuStreamSynchronize");
+    bind(create_event, "cuEventCreate");
+    bind(destroy_event, "cuEventDestroy_v2");
+    bind(record_event, "cuEventRecord");
+    bind(synchronize_event, "cuEventSynchronize");
+    bind(elapsed_time, "cuEventElapsedTime");
+    check(init(0), "cuInit");
+    int devices = 0;
+    check(device_count(&devices), "cuDeviceGetCount");
+    if (devices == 0) throw DeviceError("the CUDA driver has no device");
+}
+
+const Driver& Driver::get() {
+    static const Driver driver;  // immutable; a failure is tried again at the next call
+    return driver;
+}
+
+void Driver::check(CudaStatus status, const char* call) const {
+    if (status == 0) return;
+    const char *name = nullptr, *text = nullptr;
+    error_name(status, &name);
+    error_string(status, &text);
+    throw DeviceError(fmt::format("{}: {} ({})", call, text ? text : "unknown error", name ? name : std::to_string(status)));
+}
+
+/// Retained once for the life of the process: programs that bring no context of their own share it with everyone else.
+static CudaContext first_primary_context() {
+    static const CudaContext context = [] {
+        const Driver& driver = Driver::get();
+        int device = 0;
+        driver.check(driver.device_get(&device, 0), "cuDeviceGet");
+        CudaContext primary = nullptr;
+        driver.check(driver.retain_primary(&primary, device), "cuDevicePrimaryCtxRetain");
+        return primary;
+    }();
+    return context;
+}
+
+CurrentContext::CurrentContext(CudaContext wanted) {
+    const Driver& driver = Driver::get();
+    driver.check(driver.current_context(&context_), "cuCtxGetCurrent");
+    if (wanted ? context_ == wanted : context_ != nullptr) return;
+    context_ = wanted ? wanted : first_primary_context();
+    driver.check(driver.push_context(context_), "cuCtxPushCurrent");
+    pushed_ = true;
+}
+
+CurrentContext::~CurrentContext() {
+    CudaContext popped = nullptr;
+    if (pushed_) Driver::get().pop_context(&popped);
+}
+
+}  // namespace flashtp

@@ -1,0 +1,91 @@
+// The CUDA driver's functions, loaded at first use. Handles are opaque pointers; names are those of the driver's manual without
+// the prefix `cu` and without the version suffix that the loaded symbol has.
+#pragma once
+
+#include <cstddef>
+
+namespace flashtp {
+
+using CudaStatus = int;
+using CudaContext = void*;
+using CudaModule = void*;
+using CudaFunction = void*;
+using CudaStream = void*;
+using CudaEvent = void*;
+using CudaAddress = unsigned long long;
+
+struct Driver {
+    /// Loads libcuda.so.1 and initialises it once. Throws DeviceError where there is no driver or it has no device.
+    static const Driver& get();
+
+    /// Throws DeviceError with the call and the driver's words.
+    void check(CudaStatus, const char* call) const;
+
+    CudaStatus (*init)(unsigned);
+    CudaStatus (*driver_version)(int*);
+    CudaStatus (*error_name)(CudaStatus, const char**);
+    CudaStatus (*error_string)(CudaStatus, const char**);
+    CudaStatus (*device_count)(int*);
+    CudaStatus (*device_get)(int*, int);
+    CudaStatus (*device_name)(char*, int, int);
+    CudaStatus (*device_attribute)(int*, int, int);
+    CudaStatus (*device_memory)(std::size_t*, int);
+    CudaStatus (*retain_primary)(CudaContext*, int);
+    CudaStatus (*release_primary)(int);
+    CudaStatus (*current_context)(CudaContext*);
+    CudaStatus (*push_context)(CudaContext);
+    CudaStatus (*pop_context)(CudaContext*);
+    CudaStatus (*context_device)(int*);
+    CudaStatus (*synchronize_context)();
+    CudaStatus (*load_module)(CudaModule*, const void*);
+    CudaStatus (*unload_module)(CudaModule);
+    CudaStatus (*module_function)(CudaFunction*, CudaModule, const char*);
+    CudaStatus (*function_attribute)(int*, int, CudaFunction);
+    CudaStatus (*set_function_attribute)(CudaFunction, int, int);
+    CudaStatus (*launch_kernel)(CudaFunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, CudaStream,
+                                void**, void**);
+    CudaStatus (*occupancy)(int*, CudaFunction, int, std::size_t);
+    CudaStatus (*allocate)(CudaAddress*, std::size_t);
+    CudaStatus (*release)(CudaAddress);
+    CudaStatus (*copy_to_device)(CudaAddress, const void*, std::size_t);
+    CudaStatus (*copy_to_host)(void*, CudaAddress, std::size_t);
+    CudaStatus (*copy_on_device_async)(CudaAddress, CudaAddress, std::size_t, CudaStream);
+    CudaStatus (*set_bytes_async)(CudaAddress, unsigned char, std::size_t, CudaStream);
+    CudaStatus (*memory_info)(std::size_t*, std::size_t*);
+    CudaStatus (*create_stream)(CudaStream*, unsigned);
+    CudaStatus (*destroy_stream)(CudaStream);
+    CudaStatus (*synchronize_stream)(CudaStream);
+    CudaStatus (*create_event)(CudaEvent*, unsigned);
+    CudaStatus (*destroy_event)(CudaEvent);
+    CudaStatus (*record_event)(CudaEvent, CudaStream);
+    CudaStatus (*synchronize_event)(CudaEvent);
+    CudaStatus (*elapsed_time)(float*, CudaEvent, CudaEvent);
+
+  private:
+    Driver();
+};
+
+/// Numbers of the driver's interface that this library uses.
+namespace cuda_attribute {
+inline constexpr int clock_khz = 13, multiprocessors = 16, memory_clock_khz = 36, memory_bus_bits = 37, l2_bytes = 38,
+                     threads_per_multiprocessor = 39, capability_major = 75, capability_minor = 76,
+                     shared_per_multiprocessor = 81, shared_per_block = 97;  // of a device
+inline constexpr int local_bytes = 3, registers = 4, max_dynamic_shared = 8;     // of a function
+}  // namespace cuda_attribute
+
+/// Makes a context current for a scope. Does nothing where it is current already; null means the caller's context, or the primary
+/// context of the first device where the caller has none.
+class CurrentContext {
+  public:
+    explicit CurrentContext(CudaContext wanted = nullptr);
+    ~CurrentContext();
+    CurrentContext(const CurrentContext&) = delete;
+    CurrentContext& operator=(const CurrentContext&) = delete;
+    CudaContext get() const { return context_; }
+
+  private:
+    CudaContext context_ = nullptr;
+    bool pushed_ = false;
+};
+
+}  // namespace flashtp
