@@ -19,6 +19,11 @@ namespace {
 
 bool is_cuda(const Target& target) { return target.platform == Platform::cuda; }
 
+std::string text_of(const ScheduleKnobs& k) {
+    const auto [channels, registers, operations, stages, warps, blocks, rows] = k;
+    return fmt::format("{} {} {} {} {} {} {}", channels, registers, operations, stages, warps, blocks, rows);
+}
+
 /// Names a program within a process: the request, not its kernels, so that a hit costs no lowering.
 std::string program_key(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options) {
     std::string features;
@@ -29,6 +34,7 @@ std::string program_key(const Problem& problem, const Request& request, const Ta
     key.add("target", fmt::format("{} {} {} {}", target.name, target.cpu, target.vector_bits, features));
     key.add("schedule", options.schedule ? to_json(*options.schedule) : "");
     key.add("factoring", options.factoring ? to_string(*options.factoring) : "");
+    key.add("knobs", options.knobs ? text_of(*options.knobs) : "");
     key.add("general", options.general ? "yes" : "no");
     return key.text();
 }

@@ -1,0 +1,76 @@
+#include "runtime/edges.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <string_view>
+
+#include "ir/error.hpp"
+
+namespace flashtp {
+namespace {
+
+void check_size(std::string_view what, std::int64_t count) {
+    if (count < 0 || count >= INT32_MAX) user_error("the number of {} is {}; it must be from 0 to {}", what, count, INT32_MAX - 1);
+}
+
+template <class Int>
+void check_rows(std::string_view what, std::span<const Int> rows, std::int64_t count) {
+    const auto wrong = std::find_if(rows.begin(), rows.end(), [&](Int row) { return row < 0 || row >= count; });
+    if (wrong == rows.end()) return;
+    user_error("the {} of edge {} is {}; it must be from 0 to {}", what, wrong - rows.begin(), *wrong, count - 1);
+}
+
+template <class Int>
+void check(const EdgeList<Int>& edges) {
+    if (edges.sender.size() != edges.receiver.size()) {
+        user_error("there are {} senders and {} receivers of edges", edges.sender.size(), edges.receiver.size());
+    }
+    check_size("edges", static_cast<std::int64_t>(edges.sender.size()));
+    check_size("senders", edges.senders);
+    check_size("receivers", edges.receivers);
+    check_rows("sender", edges.sender, edges.senders);
+    check_rows("receiver", edges.receiver, edges.receivers);
+}
+
+}  // namespace
+
+template <class Int>
+bool build_receiver_index(const EdgeList<Int>& edges, const ReceiverIndexArrays& index) {
+    check(edges);
+    std::fill_n(index.row_ptr, edges.receivers + 1, 0);
+    for (const Int row : edges.receiver) ++index.row_ptr[row + 1];
+    std::partial_sum(index.row_ptr, index.row_ptr + edges.receivers + 1, index.row_ptr);
+
+    // Each row's begin moves to its end while its edges are placed, which is the next row's begin: shift back afterwards.
+    const auto count = static_cast<std::int32_t>(edges.sender.size());
+    for (std::int32_t e = 0; e < count; ++e) {
+        const std::int32_t position = index.row_ptr[edges.receiver[e]]++;
+        index.sender[position] = static_cast<std::int32_t>(edges.sender[e]);
+        index.edge[position] = e;
+    }
+    for (std::int64_t row = edges.receivers; row > 0; --row) index.row_ptr[row] = index.row_ptr[row - 1];
+    index.row_ptr[0] = 0;
+    return std::is_sorted(edges.receiver.begin(), edges.receiver.end());
+}
+
+template bool build_receiver_index(const EdgeList<std::int32_t>&, const ReceiverIndexArrays&);
+template bool build_receiver_index(const EdgeList<std::int64_t>&, const ReceiverIndexArrays&);
+
+ReceiverIndex receiver_index(const Graph& graph) {
+    ReceiverIndex index;
+    if (graph.receiver.empty() && graph.sender.empty() && graph.edges > 0) return index;
+    index.row_ptr.resize(static_cast<std::size_t>(graph.receivers + 1));
+    index.sender.resize(graph.sender.size());
+    index.edge.resize(graph.sender.size());
+    const EdgeList<std::int32_t> edges{graph.sender, graph.receiver, graph.senders, graph.receivers};
+    const bool sorted = build_receiver_index(edges, {index.row_ptr.data(), index.sender.data(), index.edge.data()});
+    if (sorted) index.edge.clear();
+    return index;
+}
+
+GraphView view_of(const Graph& graph, const ReceiverIndex& index) {
+    const auto pointer = [](const std::vector<std::int32_t>& array) { return array.empty() ? nullptr : array.data(); };
+    return {graph.edges, graph.senders, graph.receivers, pointer(index.row_ptr), pointer(index.sender), pointer(index.edge)};
+}
+
+}  // namespace flashtp

@@ -1,0 +1,188 @@
+#include "runtime/self_check.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "compiler/expand_paths.hpp"
+#include "ir/error.hpp"
+#include "ir/interpret.hpp"
+#include "runtime/edges.hpp"
+
+namespace flashtp {
+namespace {
+
+/// Not the library's distributions: their results differ between implementations.
+double draw_value(std::mt19937_64& random) { return static_cast<double>(random() >> 11) * 0x1p-52 - 1; }
+std::int32_t draw_row(std::mt19937_64& random, std::int64_t rows) {
+    return static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(rows));
+}
+
+Graph random_graph(const Problem& problem, const SampleOptions& options, std::mt19937_64& random) {
+    if (!problem.convolution) return {options.edges, options.edges, options.edges, {}, {}};
+    if (options.nodes == 0 && options.edges > 0) user_error("{} edges need at least one node", options.edges);
+    Graph graph{options.edges, options.nodes, options.nodes, {}, {}};
+    for (std::int64_t e = 0; e < options.edges; ++e) {
+        graph.sender.push_back(draw_row(random, options.nodes));
+        graph.receiver.push_back(draw_row(random, options.nodes));
+    }
+    if (options.sorted) std::sort(graph.receiver.begin(), graph.receiver.end());
+    return graph;
+}
+
+void to_dtype(const std::vector<double>& values, DType dtype, std::byte* to) {
+    if (dtype == DType::float64) std::memcpy(to, values.data(), values.size() * sizeof(double));
+    else std::transform(values.begin(), values.end(), reinterpret_cast<float*>(to), [](double v) { return static_cast<float>(v); });
+}
+
+std::vector<double> from_dtype(const std::byte* from, DType dtype, std::size_t count) {
+    std::vector<double> values(count);
+    if (dtype == DType::float64) std::memcpy(values.data(), from, count * sizeof(double));
+    else std::copy_n(reinterpret_cast<const float*>(from), count, values.begin());
+    return values;
+}
+
+/// 0 where the result is exact, so that a bound of 0 can be met.
+double ratio_of(double error, double bound) {
+    if (error == 0) return 0;
+    if (std::isnan(error) || bound == 0) return std::numeric_limits<double>::infinity();
+    return error / bound;
+}
+
+OutputCheck compare(const Operand& operand, const OracleTensor& expected, const std::vector<double>& found, double eps) {
+    OutputCheck check{.output = operand.name, .components = static_cast<std::int64_t>(found.size())};
+    if (found.size() != expected.value.size()) {
+        internal_error("output {} has {} components, the oracle's has {}", operand.name, found.size(), expected.value.size());
+    }
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const double bound = error_bound(eps, expected.terms[i], expected.magnitude[i]);
+        const double ratio = ratio_of(std::fabs(found[i] - expected.value[i]), bound);
+        if (i > 0 && ratio <= check.ratio) continue;
+        const auto at = static_cast<std::int64_t>(i);
+        check.ratio = ratio;
+        check.row = at / operand.width;
+        check.column = at % operand.width;
+        check.found = found[i];
+        check.expected = expected.value[i];
+        check.bound = bound;
+    }
+    return check;
+}
+
+/// The index arrays by name, with their lengths.
+InterpreterBuffer index_buffer(const std::string& name, const GraphView& graph) {
+    const auto buffer = [](const std::int32_t* data, std::int64_t elements) {
+        return InterpreterBuffer{const_cast<std::int32_t*>(data), data ? elements : 0};
+    };
+    if (name == "row_ptr") return buffer(graph.row_ptr, graph.receivers + 1);
+    if (name == "sender") return buffer(graph.sender, graph.edges);
+    return buffer(graph.edge, graph.edges);
+}
+
+std::vector<ProgramOperand> program_operands(const Lowered& lowered, DType dtype) {
+    std::vector<ProgramOperand> operands;
+    for (const Operand& o : lowered.edge.operands) operands.push_back({o.name, o.role, o.row, o.width, dtype, true});
+    return operands;
+}
+
+}  // namespace
+
+Sample random_sample(const Problem& problem, const std::vector<Operand>& operands, const SampleOptions& options) {
+    std::mt19937_64 random(options.seed);
+    Sample sample{random_graph(problem, options, random), {}};
+    for (const Operand& operand : operands) {
+        if (operand.role != Role::input) continue;
+        std::vector<double> values(static_cast<std::size_t>(sample.graph.rows(operand.row) * operand.width));
+        for (double& value : values) {
+            value = draw_value(random);
+            if (problem.dtype == DType::float32) value = static_cast<float>(value);
+        }
+        sample.inputs.emplace(operand.name, std::move(values));
+    }
+    return sample;
+}
+
+HostOperands::HostOperands(const std::vector<ProgramOperand>& operands, const Sample& sample) : operands_(operands) {
+    for (const ProgramOperand& operand : operands) {
+        const auto count = static_cast<std::size_t>(sample.graph.rows(operand.row) * operand.width);
+        // All bits set is a NaN in both types.
+        std::vector<std::byte>& memory = memory_.emplace_back(count * size_of(operand.dtype), std::byte{0xff});
+        if (operand.role == Role::input) to_dtype(sample.inputs.at(operand.name), operand.dtype, memory.data());
+    }
+}
+
+std::vector<void*> HostOperands::pointers() {
+    std::vector<void*> pointers;
+    for (auto& memory : memory_) pointers.push_back(memory.data());
+    return pointers;
+}
+
+std::vector<std::span<std::byte>> HostOperands::memory() { return {memory_.begin(), memory_.end()}; }
+
+Tensors HostOperands::outputs() const {
+    Tensors outputs;
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+        const ProgramOperand& operand = operands_[i];
+        if (operand.role != Role::output) continue;
+        outputs.emplace(operand.name, from_dtype(memory_[i].data(), operand.dtype, memory_[i].size() / size_of(operand.dtype)));
+    }
+    return outputs;
+}
+
+Expected expect(const Problem& problem, const Request& request, const Sample& sample) {
+    Expected expected{derivative(expand_paths(problem), request), {}};
+    expected.outputs = evaluate(expected.program, sample.graph, sample.inputs);
+    return expected;
+}
+
+std::vector<Operand> operands_of(const Problem& problem, const Request& request) {
+    return derivative(expand_paths(problem), request).operands;
+}
+
+std::vector<OutputCheck> compare(const Expected& expected, const Tensors& found, double eps) {
+    std::vector<OutputCheck> checks;
+    for (const Operand& operand : expected.program.operands) {
+        if (operand.role != Role::output) continue;
+        const auto tensor = found.find(operand.name);
+        if (tensor == found.end()) internal_error("the program has no output {}", operand.name);
+        checks.push_back(compare(operand, expected.outputs.at(operand.name), tensor->second, eps));
+    }
+    return checks;
+}
+
+Tensors run_on_cpu(const Program& program, const Sample& sample, int threads) {
+    HostOperands operands(program.operands(), sample);
+    const ReceiverIndex index = receiver_index(sample.graph);
+    program.run_cpu(operands.pointers(), view_of(sample.graph, index), threads);
+    return operands.outputs();
+}
+
+Tensors run_interpreted(const Lowered& lowered, DType dtype, const Sample& sample, int rows_per_warp) {
+    const std::vector<ProgramOperand> signature = program_operands(lowered, dtype);
+    HostOperands operands(signature, sample);
+    const std::vector<void*> pointers = operands.pointers();
+    const ReceiverIndex index = receiver_index(sample.graph);
+    const GraphView graph = view_of(sample.graph, index);
+    for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, dtype)) {
+        const auto bytes = static_cast<std::size_t>(graph.rows(rule.row) * rule.row_bytes());
+        if (rule.zeroed && bytes > 0) std::memset(pointers[static_cast<std::size_t>(rule.operand)], 0, bytes);
+    }
+    for (const Kernel& kernel : lowered.kernels) {
+        InterpreterArguments arguments;
+        for (const Buffer& buffer : kernel.buffers) {
+            if (buffer.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(buffer.name, graph));
+            if (buffer.kind != BufferKind::operand) continue;
+            const auto at = static_cast<std::size_t>(lowered.edge.find_operand(buffer.name));
+            arguments.buffers.push_back({pointers[at], graph.rows(signature[at].row) * signature[at].width});
+        }
+        arguments.rows = kernel.receiver_rows ? graph.receivers : graph.edges;
+        arguments.rows_per_warp = rows_per_warp;
+        arguments.complete_outputs = lowered.kernels.size() == 1;
+        interpret(kernel, arguments);
+    }
+    return operands.outputs();
+}
+
+}  // namespace flashtp

@@ -1,0 +1,124 @@
+#include "tools/flashtp_compile/command.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "compiler/trace.hpp"
+#include "ir/error.hpp"
+#include "ir/nearest.hpp"
+
+namespace flashtp::tools {
+namespace {
+
+Factoring parse_factoring(const std::string& name) {
+    const Factoring all[] = {Factoring::products, Factoring::coefficients, Factoring::weights_first, Factoring::automatic};
+    std::vector<std::string_view> names;
+    for (const Factoring f : all) {
+        if (name == to_string(f)) return f;
+        names.push_back(to_string(f));
+    }
+    user_error("--factoring \"{}\" is unknown{}; known: {}", name, did_you_mean(name, names), fmt::join(names, ", "));
+}
+
+void apply_dtype(Problem& problem, const std::string& dtype) {
+    if (dtype.empty()) return;
+    if (dtype != "float32" && dtype != "float64") user_error("--dtype is \"{}\"; it must be float32 or float64", dtype);
+    problem.dtype = dtype == "float32" ? DType::float32 : DType::float64;
+}
+
+/// The layer without its name: what makes two layers the same.
+std::string content_of(Problem problem) {
+    problem.name.clear();
+    return to_json(problem);
+}
+
+}  // namespace
+
+void add_orders(CLI::App& command, std::vector<int>& orders) {
+    command.add_option("--orders", orders, "0: forward, 1: backward, 2: double backward, 3: triple")
+        ->delimiter(',')->check(CLI::Range(0, 3))->capture_default_str();
+}
+
+void add_specs(CLI::App& command, std::vector<std::string>& specs) {
+    command.add_option("SPEC", specs, "a JSON file, or FILE:N for line N of a file with a layer a line")->required();
+}
+
+void add_cache_directory(CLI::App& command, std::string& directory) {
+    command.add_option("--cache", directory, "directory of the kernel cache, or \"off\"; default: see docs/environment.md");
+}
+
+void add_request_options(CLI::App& command, RequestOptions& options) {
+    command.add_option("--outputs", options.outputs, "subset of the order's outputs, such as d_x,d_y")->delimiter(',');
+    command.add_option("--absent", options.absent, "cotangents that are zero, such as t_w")->delimiter(',');
+    command.add_option("--dtype", options.dtype, "float32 or float64 instead of what the spec says");
+    command.add_option("--schedule", options.schedule_file, "a schedule as JSON (see emit --level schedule)");
+    command.add_option("--factoring", options.factoring, "products, coefficients, weights_first or automatic");
+    command.add_flag("--general", options.general, "the general schedule even where a special one applies");
+}
+
+Request request_of(const RequestOptions& options, int order) {
+    Request request{order, options.outputs, options.absent};
+    validate(request);
+    return request;
+}
+
+LoweringOptions lowering_options(const RequestOptions& options) {
+    LoweringOptions lowering;
+    lowering.general = options.general;
+    if (!options.schedule_file.empty()) lowering.schedule = parse_schedule(read_file(options.schedule_file));
+    if (!options.factoring.empty()) lowering.factoring = parse_factoring(options.factoring);
+    return lowering;
+}
+
+std::vector<Problem> load_layers(const std::vector<std::string>& specs, const RequestOptions& options) {
+    std::vector<Problem> layers;
+    std::set<std::string> seen;
+    for (const std::string& spec : specs) {
+        for (Problem& problem : load_problems(spec)) {
+            apply_dtype(problem, options.dtype);
+            if (seen.insert(content_of(problem)).second) layers.push_back(std::move(problem));
+        }
+    }
+    return layers;
+}
+
+Problem load_layer(const std::string& spec, const RequestOptions& options) {
+    Problem problem = load_problem(spec);
+    apply_dtype(problem, options.dtype);
+    return problem;
+}
+
+EngineOptions engine_options(const std::string& cache_directory, int threads) {
+    EngineOptions options;
+    if (cache_directory == "off") options.cache_directory = "";
+    else if (!cache_directory.empty()) options.cache_directory = std::filesystem::absolute(cache_directory);
+    options.threads = threads;
+    options.log = [](LogLevel level, std::string_view message) {
+        if (level == LogLevel::warning) fmt::print(stderr, "flashtp-compile: warning: {}\n", message);
+    };
+    return options;
+}
+
+Lowered lower_traced(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options) {
+    Trace trace;
+    return lower(problem, request, target, options, trace);
+}
+
+std::string read_file(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) user_error("{}: cannot be read", path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_output(const std::string& path, std::string_view bytes) {
+    std::FILE* const file = path.empty() || path == "-" ? stdout : std::fopen(path.c_str(), "wb");
+    if (!file) user_error("{}: cannot be written", path);
+    const bool complete = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
+    const bool closed = (file == stdout ? std::fflush(file) : std::fclose(file)) == 0;
+    if (!complete || !closed) user_error("{}: could not be written completely", path.empty() ? "standard output" : path);
+}
+
+}  // namespace flashtp::tools

@@ -1,0 +1,47 @@
+// flashtp-compile: compiles, shows, checks and times tensor products. Exit codes: 0 done, 1 a check or a compilation failed,
+// 2 the input is wrong.
+#include <cstdio>
+#include <exception>
+
+#include "ir/error.hpp"
+#include "tools/flashtp_compile/command.hpp"
+
+namespace flashtp::tools {
+namespace {
+
+int run(int argc, char** argv) {
+    CLI::App app("Compiles equivariant tensor products into kernels for GPUs and CPUs.", "flashtp-compile");
+    app.footer("Example:\n  flashtp-compile verify examples/specs/sevennet-l3i5.json:2 --target cpu --orders 0,1,2\n\n"
+               "`flashtp-compile COMMAND --help` describes a command and shows an example of it.");
+    app.require_subcommand(1);
+    int result = exit_done;
+    for (const AddCommand add : {add_build, add_emit, add_verify, add_bench, add_explain, add_cache, add_version}) {
+        add(app, result);
+    }
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        // Prints help on request, else the message; both belong to the parser.
+        return app.exit(error) == 0 ? exit_done : exit_usage;
+    }
+    return result;
+}
+
+int complain(int code, const char* message) {
+    fmt::print(stderr, "flashtp-compile: {}\n", message);
+    return code;
+}
+
+}  // namespace
+}  // namespace flashtp::tools
+
+int main(int argc, char** argv) {
+    using namespace flashtp;
+    try {
+        return tools::run(argc, argv);
+    } catch (const UserError& error) {
+        return tools::complain(tools::exit_usage, error.what());
+    } catch (const std::exception& error) {
+        return tools::complain(tools::exit_failed, error.what());
+    }
+}
