@@ -150,7 +150,7 @@ class SharedState {
     const Kernel& kernel_;
     std::vector<Word> words_;
     std::vector<Stage> ring_;
-    std::vector<std::size_t> committed_;  ///< stages in the order of their commits, oldest first
+    std::vector<std::size_t> committed_;  ///< groups not waited for, oldest first: a stage, or no_stage for an empty one
     bool ring_open_ = false;
     std::size_t filling_ = no_stage;
     std::uint32_t epoch_ = 1, bulk_issued_ = 0, bulk_finished_ = 0;

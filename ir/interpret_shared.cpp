@@ -141,15 +141,17 @@ std::size_t SharedState::async_write(const Site& site, const SharedAccess& a) {
     return at;
 }
 
+/// Groups are counted: a commit with nothing to copy keeps the count where a fill was skipped.
 void SharedState::stage_commit(const Site& site, std::int64_t stage) {
     const std::size_t at = stage_at(site, stage);
     Stage& s = ring_[at];
+    if (filling_ == no_stage && kernel_.copy == CopyMechanism::groups) return committed_.push_back(no_stage);
     if (filling_ != at) site.fail(fmt::format("stage {} is committed, but it is not being filled", stage));
     if (s.bulk_bytes != s.expected_bytes)
         site.fail(fmt::format("stage {} expects {} bytes of bulk copies and gets {}", stage, s.expected_bytes, s.bulk_bytes));
     s.state = Stage::committed;
     filling_ = no_stage;
-    committed_.push_back(at);
+    if (kernel_.copy != CopyMechanism::barrier) committed_.push_back(at);
 }
 
 /// Barriers finish in any order and may be waited for again; groups finish in order and are counted, so each wait is for the oldest.
@@ -163,9 +165,10 @@ void SharedState::stage_wait(const Site& site, std::int64_t stage, std::int64_t 
     if (barrier && phase != ((s.fills - 1) & 1))
         site.fail(fmt::format("StageWait for phase {} of stage {}, which is in phase {}", phase, stage, (s.fills - 1) & 1));
     if (!barrier && committed_.front() != at)
-        site.fail(fmt::format("StageWait for stage {}, but stage {} was committed before it", stage, committed_.front()));
+        site.fail(fmt::format("StageWait for stage {}, but {} was committed before it", stage,
+                              committed_.front() == no_stage ? "nothing" : fmt::format("stage {}", committed_.front())));
     s.state = Stage::readable;
-    std::erase(committed_, at);
+    if (!barrier) committed_.erase(committed_.begin());
 }
 
 void SharedState::bulk_wait(int pending) {

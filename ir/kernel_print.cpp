@@ -172,7 +172,7 @@ void Printer::mode(StoreMode m) {
 void Printer::block(const Block& statements, std::size_t depth) {
     for (const KernelStatement& s : statements) {
         if (&s == marked_) marked_at_ = out_.size();
-        text(&s == marked_ ? "=>" : "  ");
+        text(&s == marked_ ? "> " : "  ");
         for (std::size_t n = 1; n < depth; ++n) text("  ");
         std::visit(*this, s.node);
         body(s, depth);
