@@ -1,0 +1,106 @@
+// A sample that holds every construct
+// sm_80
+
+static __device__ const int reversed[32] = {
+    31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8,
+    7, 6, 5, 4, 3, 2, 1, 0,
+};
+
+// Task all
+//   every path
+static __device__ __forceinline__ void task_all(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int chunk, int row_begin, int row_end, int lane, double* region, warp::barrier* barriers) {
+    double* const ring = region + 0;
+    double* const staging = region + 216;
+    int first_edge = row_ptr[row_begin];
+    int end_edge = row_ptr[row_end];
+    int in_flight = 0;
+    warp::Window window_0(sender, first_edge, end_edge, lane);
+    int stage = 0;
+    int phase = 0;
+    int fill_stage = 0;
+    int half = 0;
+    int fill_edge = first_edge;
+    int ahead = end_edge < first_edge + 3 ? end_edge : first_edge + 3;
+    for (int prologue = first_edge; prologue < ahead; ++prologue) {
+        int source = window_0.read(fill_edge, lane);
+        warp::copy_elements<32, 2>(ring + fill_stage * 72, w + (long long)fill_edge * 32, lane);
+        warp::copy_elements<4, 2>(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, lane);
+        warp::copy_elements<33, 1>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
+        warp::commit_group(in_flight);
+        if (++fill_stage == 3) { fill_stage = 0; }
+        fill_edge = fill_edge + 1;
+    }
+    for (int receiver = row_begin; receiver < row_end; ++receiver) {
+        double acc = 0.0;
+        double edges = 0.0;
+        double sum_t = 0.0;
+        int stop = row_ptr[receiver + 1];
+        for (int e = first_edge; e < stop; ++e) {
+            warp::wait_oldest_group<3>(in_flight);
+            // one edge
+            const double* const at = ring + stage * 72;
+            double y_0 = at[32];
+            double y_1 = at[33];
+            double y_2 = at[34];
+            double w_2 = *(ring + lane + stage * 72);
+            double x_2 = *(ring + lane + stage * 72 + 36);
+            __syncwarp();
+            if (fill_edge < end_edge) {
+                int source = window_0.read(fill_edge, lane);
+                warp::copy_elements<32, 2>(ring + fill_stage * 72, w + (long long)fill_edge * 32, lane);
+                warp::copy_elements<4, 2>(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, lane);
+                warp::copy_elements<33, 1>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
+                warp::commit_group(in_flight);
+                if (++fill_stage == 3) { fill_stage = 0; }
+                fill_edge = fill_edge + 1;
+            }
+            double t = w_2 * x_2;
+            double y0_plus = __fma_rn(y_0, 1.0, 1.0);
+            acc = __fma_rn(t, y0_plus, acc);
+            edges = __fma_rn(1.0, 1.0, edges);
+            double gw = x_2 * y_1;
+            warp::store_once(grad_w + lane + (long long)e * 32, gw);
+            double once = warp::load_once(w + lane + (long long)e * 32);
+            {
+                double sums[] = {t, t, once};
+                warp::reduce(sums, lane, [&](int k, double sum) { warp::atomic_add(grad_y + (long long)e * 4 + k, sum); });
+            }
+            double sums_2[] = {t, t};
+            warp::lane_sums(sums_2, lane);
+            double sum_a = sums_2[0];
+            double sum_b = sums_2[1];
+            sum_t = __fma_rn(sum_a, 1.0, sum_t);
+            sum_t = __fma_rn(sum_b, 1.0, sum_t);
+            double gx = w_2 * y_2;
+            int s = sender ? sender[e] : e;
+            warp::atomic_add(grad_x + lane + (long long)s * 32, gx);
+            if (lane < 17) *(last + lane + (long long)receiver * 32) = t;
+            if (++stage == 3) { stage = 0; phase ^= 1; }
+        }
+        first_edge = stop;
+        if (lane == 0) *(count + receiver) = edges;
+        if (lane == 0) *(total + receiver) = sum_t;
+        *(staging + lane) = acc;
+        __syncwarp();
+        warp::for_elements<32>(lane, [&](int i) { *(out + (long long)receiver * 32 + i) = *(staging + i); });
+        warp::atomic_add(permuted + reversed[lane] + (long long)receiver * 32, acc);
+        __syncwarp();
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(64, 1)
+every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp) {
+    const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
+    if (first_row >= rows) return;
+    const int row_begin = static_cast<int>(first_row);
+    const int row_end = static_cast<int>(rows - first_row < rows_per_warp ? rows : first_row + rows_per_warp);
+    extern __shared__ __align__(128) unsigned char shared_memory[];
+    double* const region = reinterpret_cast<double*>(shared_memory + warp_in_block * 2304);
+    warp::barrier* const barriers = nullptr;
+    switch (blockIdx.y) {
+        case 0:
+            task_all(x, y, w, sender, row_ptr, out, total, count, grad_w, grad_y, grad_x, permuted, last, 0, row_begin, row_end, lane, region, barriers);
+            break;
+    }
+}

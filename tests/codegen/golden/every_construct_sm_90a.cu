@@ -1,0 +1,118 @@
+// A sample that holds every construct
+// sm_90a
+
+static __device__ const int reversed[32] = {
+    31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8,
+    7, 6, 5, 4, 3, 2, 1, 0,
+};
+
+// Task all
+//   every path
+static __device__ __forceinline__ void task_all(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int chunk, int row_begin, int row_end, int lane, float* region, warp::barrier* barriers) {
+    float* const ring = region + 0;
+    float* const staging = region + 216;
+    int first_edge = row_ptr[row_begin];
+    int end_edge = row_ptr[row_end];
+    warp::init_barriers<3, 33>(barriers, lane);
+    warp::Window window_0(sender, first_edge, end_edge, lane);
+    int stage = 0;
+    int phase = 0;
+    int fill_stage = 0;
+    int half = 0;
+    int fill_edge = first_edge;
+    int ahead = end_edge < first_edge + 3 ? end_edge : first_edge + 3;
+    for (int prologue = first_edge; prologue < ahead; ++prologue) {
+        int source = window_0.read(fill_edge, lane);
+        if (lane == 0) {
+            warp::expect(barriers + fill_stage, 144);
+            warp::copy_bulk(ring + fill_stage * 72, w + (long long)fill_edge * 32, 128, barriers + fill_stage);
+            warp::copy_bulk(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, 16, barriers + fill_stage);
+        }
+        warp::copy_elements<33, 1>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
+        warp::arrive_when_copied(barriers + fill_stage);
+        if (++fill_stage == 3) { fill_stage = 0; }
+        fill_edge = fill_edge + 1;
+    }
+    for (int receiver = row_begin; receiver < row_end; ++receiver) {
+        float acc = 0.0f;
+        float edges = 0.0f;
+        float sum_t = 0.0f;
+        int stop = row_ptr[receiver + 1];
+        for (int e = first_edge; e < stop; ++e) {
+            warp::wait(barriers + stage, phase);
+            // one edge
+            const float* const at = ring + stage * 72;
+            float y_0 = at[32];
+            float y_1 = at[33];
+            float y_2 = at[34];
+            float w_2 = *(ring + lane + stage * 72);
+            float x_2 = *(ring + lane + stage * 72 + 36);
+            __syncwarp();
+            if (fill_edge < end_edge) {
+                int source = window_0.read(fill_edge, lane);
+                if (lane == 0) {
+                    warp::expect(barriers + fill_stage, 144);
+                    warp::copy_bulk(ring + fill_stage * 72, w + (long long)fill_edge * 32, 128, barriers + fill_stage);
+                    warp::copy_bulk(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, 16, barriers + fill_stage);
+                }
+                warp::copy_elements<33, 1>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
+                warp::arrive_when_copied(barriers + fill_stage);
+                if (++fill_stage == 3) { fill_stage = 0; }
+                fill_edge = fill_edge + 1;
+            }
+            float t = w_2 * x_2;
+            float y0_plus = __fmaf_rn(y_0, 1.0f, 1.0f);
+            acc = __fmaf_rn(t, y0_plus, acc);
+            edges = __fmaf_rn(1.0f, 1.0f, edges);
+            float gw = x_2 * y_1;
+            warp::store_once(grad_w + lane + (long long)e * 32, gw);
+            float once = warp::load_once(w + lane + (long long)e * 32);
+            {
+                float sums[] = {t, t, once};
+                warp::reduce(sums, lane, [&](int k, float sum) { warp::atomic_add(grad_y + (long long)e * 4 + k, sum); });
+            }
+            float sums_2[] = {t, t};
+            warp::lane_sums(sums_2, lane);
+            float sum_a = sums_2[0];
+            float sum_b = sums_2[1];
+            sum_t = __fmaf_rn(sum_a, 1.0f, sum_t);
+            sum_t = __fmaf_rn(sum_b, 1.0f, sum_t);
+            float gx = w_2 * y_2;
+            warp::wait_added<1>(lane);
+            *(staging + lane + half * 32) = gx;
+            __syncwarp();
+            int s = sender ? sender[e] : e;
+            warp::add_bulk<32>(grad_x + (long long)s * 32, staging + half * 32, lane);
+            half = half * -1 + 1;
+            if (lane < 17) *(last + lane + (long long)receiver * 32) = t;
+            if (++stage == 3) { stage = 0; phase ^= 1; }
+        }
+        first_edge = stop;
+        if (lane == 0) *(count + receiver) = edges;
+        if (lane == 0) *(total + receiver) = sum_t;
+        warp::wait_added<0>(lane);
+        *(staging + lane) = acc;
+        __syncwarp();
+        warp::for_elements<32>(lane, [&](int i) { *(out + (long long)receiver * 32 + i) = *(staging + i); });
+        warp::atomic_add(permuted + reversed[lane] + (long long)receiver * 32, acc);
+        __syncwarp();
+    }
+    warp::wait_added<0>(lane);
+}
+
+extern "C" __global__ void __launch_bounds__(64, 1)
+every_construct(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int rows, int rows_per_warp) {
+    const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
+    if (first_row >= rows) return;
+    const int row_begin = static_cast<int>(first_row);
+    const int row_end = static_cast<int>(rows - first_row < rows_per_warp ? rows : first_row + rows_per_warp);
+    extern __shared__ __align__(128) unsigned char shared_memory[];
+    float* const region = reinterpret_cast<float*>(shared_memory + warp_in_block * 1152);
+    warp::barrier* const barriers = reinterpret_cast<warp::barrier*>(shared_memory + 2304) + warp_in_block * 3;
+    switch (blockIdx.y) {
+        case 0:
+            task_all(x, y, w, sender, row_ptr, out, total, count, grad_w, grad_y, grad_x, permuted, last, 0, row_begin, row_end, lane, region, barriers);
+            break;
+    }
+}
