@@ -102,6 +102,8 @@ fs::path find_cuda_tool(std::string_view name) {
         rest.remove_prefix(std::min(end + 1, rest.size()));
     }
     for (const fs::path& toolkit : cuda_toolkits()) directories.push_back(toolkit / "bin");
+    // Packages keep programs beside their libraries.
+    for (const fs::path& libraries : nvrtc_directories()) directories.push_back(libraries.parent_path() / "bin");
     for (const fs::path& directory : directories)
         if (access((directory / name).c_str(), X_OK) == 0) return directory / name;
     return {};

@@ -14,7 +14,7 @@ std::vector<std::filesystem::path> cuda_toolkits();
 /// Python environment, around this library, and in the user's and the system's Python. Only those that exist.
 std::vector<std::filesystem::path> nvrtc_directories();
 
-/// The program in PATH or in a toolkit; empty where there is none.
+/// The program in PATH, in a toolkit or in a Python package; empty where there is none.
 std::filesystem::path find_cuda_tool(std::string_view name);
 
 }  // namespace flashtp

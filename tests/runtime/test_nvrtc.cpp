@@ -104,6 +104,18 @@ TEST_CASE("nvrtc: PTX, and the identity of the toolchain") {
     CHECK(identity == make_cuda_backend(nvrtc->file())->identity(kernel.target));
 }
 
+TEST_CASE("nvrtc: machine code as text, where a disassembler is installed") {
+    if (!nvrtc_or_skip()) return;
+    const auto backend = make_cuda_backend();
+    const Kernel kernel = scaled_rows("sm_90a");
+    const Artifact artifact = backend->compile(kernel, backend->source(kernel));
+    if (find_cuda_tool("nvdisasm").empty() && find_cuda_tool("cuobjdump").empty()) {
+        CHECK(message_of([&] { disassemble_cubin(artifact); }).find("nvidia-cuda-nvdisasm") != std::string::npos);
+        return;
+    }
+    CHECK(disassemble_cubin(artifact).find("FFMA") != std::string::npos);
+}
+
 TEST_CASE("nvrtc: a library that is not there is an error that names the place") {
     const std::string message = message_of([] { Nvrtc::load("/nowhere/libnvrtc.so.13"); });
     CHECK(message.find("/nowhere/libnvrtc.so.13") != std::string::npos);
