@@ -39,13 +39,6 @@ void Warp<T>::run(const WarpRange& range) {
 }
 
 template <class T>
-std::int64_t Warp<T>::value(const Affine& a) const {
-    std::int64_t sum = a.constant;
-    for (const auto& [variable, factor] : a.terms) sum += factor * site_.ints[static_cast<std::size_t>(variable)];
-    return sum;
-}
-
-template <class T>
 std::size_t Warp<T>::operator()(const ArithmeticRun& s) {
     run_arithmetic(plan_.arithmetic.data() + s.begin, plan_.arithmetic.data() + s.end, registers_.data(), lanes_);
     return next_;

@@ -54,7 +54,11 @@ class Warp {
         integer(id) = to;
         return next_;
     }
-    std::int64_t value(const Affine&) const;
+    std::int64_t value(const Affine& a) const {
+        std::int64_t sum = a.constant;
+        for (const auto& [variable, factor] : a.terms) sum += factor * site_.ints[static_cast<std::size_t>(variable)];
+        return sum;
+    }
     T* row(RegId id) { return registers_.data() + static_cast<std::ptrdiff_t>(id) * lanes_; }
     bool uniform(RegId id) const { return plan_.task->registers[static_cast<std::size_t>(id)].uniform; }
     void resolve(const Access&, int lanes);

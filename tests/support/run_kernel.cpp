@@ -1,0 +1,143 @@
+#include "tests/support/run_kernel.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "compiler/expand_paths.hpp"
+#include "ir/interpret.hpp"
+#include "runtime/arguments.hpp"
+#include "runtime/edges.hpp"
+#include "tests/support/guarded_memory.hpp"
+
+namespace flashtp::test {
+
+namespace {
+
+/// The operands of a request in memory, in the order of its program.
+class OperandMemory {
+  public:
+    OperandMemory(const std::vector<Operand>& operands, const Experiment& experiment)
+        : operands_(operands), dtype_(experiment.problem.dtype) {
+        for (const Operand& operand : operands) {
+            const auto elements = static_cast<std::size_t>(experiment.graph.rows(operand.row) * operand.width);
+            memory_.emplace_back(elements * size_of(dtype_));
+            if (operand.role == Role::input) fill(memory_.back(), experiment.inputs.at(operand.name));
+        }
+    }
+
+    std::vector<void*> pointers() const {
+        std::vector<void*> all;
+        for (const GuardedMemory& m : memory_) all.push_back(m.data());
+        return all;
+    }
+
+    InterpreterBuffer buffer(std::size_t operand) const {
+        const GuardedMemory& m = memory_[operand];
+        return {m.data(), static_cast<std::int64_t>(m.size() / size_of(dtype_))};
+    }
+
+    void zero(std::size_t operand) { std::fill_n(memory_[operand].data(), memory_[operand].size(), std::byte{0}); }
+
+    Tensors outputs() const {
+        Tensors tensors;
+        for (std::size_t o = 0; o < operands_.size(); ++o)
+            if (operands_[o].role == Role::output) tensors[operands_[o].name] = read(memory_[o]);
+        return tensors;
+    }
+
+  private:
+    void fill(const GuardedMemory& m, const std::vector<double>& values) const {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            if (dtype_ == DType::float64) reinterpret_cast<double*>(m.data())[i] = values[i];
+            else reinterpret_cast<float*>(m.data())[i] = static_cast<float>(values[i]);
+        }
+    }
+
+    std::vector<double> read(const GuardedMemory& m) const {
+        std::vector<double> values(m.size() / size_of(dtype_));
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            if (dtype_ == DType::float64) values[i] = reinterpret_cast<const double*>(m.data())[i];
+            else values[i] = reinterpret_cast<const float*>(m.data())[i];
+        }
+        return values;
+    }
+
+    const std::vector<Operand>& operands_;
+    DType dtype_;
+    std::vector<GuardedMemory> memory_;
+};
+
+InterpreterBuffer index_buffer(const std::string& name, const GraphView& graph) {
+    const auto buffer = [](const std::int32_t* data, std::int64_t elements) {
+        return InterpreterBuffer{const_cast<std::int32_t*>(data), data ? elements : 0};
+    };
+    if (name == "row_ptr") return buffer(graph.row_ptr, graph.receivers + 1);
+    return buffer(name == "sender" ? graph.sender : graph.edge, graph.edges);
+}
+
+InterpreterArguments arguments_of(const Kernel& kernel, const EdgeProgram& program, const OperandMemory& memory,
+                                  const GraphView& graph) {
+    InterpreterArguments arguments;
+    for (const Buffer& b : kernel.buffers) {
+        if (b.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(b.name, graph));
+        if (b.kind == BufferKind::operand) arguments.buffers.push_back(memory.buffer(program.find_operand(b.name)));
+    }
+    arguments.rows = kernel.receiver_rows ? graph.receivers : graph.edges;
+    return arguments;
+}
+
+}  // namespace
+
+Experiment::Experiment(const Problem& p, const Request& r, const GraphOptions& options, std::uint64_t seed) : problem(p), request(r) {
+    std::mt19937_64 rng(seed);
+    graph = random_graph(rng, problem, options);
+    const PathProgram reference = derivative(expand_paths(problem), request);
+    inputs = random_tensors(reference.operands, graph, rng, problem.dtype);
+    expected = evaluate(reference, graph, inputs);
+}
+
+Deviation deviation_interpreted(const Experiment& e, const Target& target, const KernelRun& run) {
+    Trace trace;
+    const Lowered lowered = lower(e.problem, e.request, target, run.options, trace);
+    OperandMemory memory(lowered.edge.operands, e);
+    for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, e.problem.dtype))
+        if (rule.zeroed) memory.zero(static_cast<std::size_t>(rule.operand));
+    const ReceiverIndex index = receiver_index(e.graph);
+    for (const Kernel& kernel : lowered.kernels) {
+        InterpreterArguments arguments = arguments_of(kernel, lowered.edge, memory, view_of(e.graph, index));
+        arguments.rows_per_warp = run.rows_per_warp;
+        arguments.complete_outputs = lowered.kernels.size() == 1;
+        interpret(kernel, arguments);
+    }
+    return deviation(e.expected, memory.outputs(), epsilon(e.problem.dtype));
+}
+
+Deviation deviation_on_cpu(Engine& engine, const Experiment& e, const KernelRun& run) {
+    const std::shared_ptr<Program> program = engine.compile(e.problem, e.request, engine.target("cpu"), run.options);
+    OperandMemory memory(program->lowered().edge.operands, e);
+    const ReceiverIndex index = receiver_index(e.graph);
+    program->run_cpu(memory.pointers(), view_of(e.graph, index), run.threads);
+    return deviation(e.expected, memory.outputs(), epsilon(e.problem.dtype));
+}
+
+Target plain_cuda_target() {
+    Target target = cuda_target("sm_80");
+    target.copy = CopyMechanism::plain;
+    return target;
+}
+
+EngineOptions engine_options() {
+    EngineOptions options;
+    options.cache_directory = std::filesystem::path();
+    return options;
+}
+
+std::string describe(const Experiment& e, const std::string& where, const Deviation& worst) {
+    return fmt::format("{} on {}: {} times the bound at {}, of {}", to_string(e.request), where, worst.ratio, worst.where,
+                       to_json(e.problem));
+}
+
+}  // namespace flashtp::test

@@ -1,0 +1,51 @@
+// Kernels of a request on random data, in the interpreter and on this machine's cores, against the oracle.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "compiler/pipeline.hpp"
+#include "ir/evaluate.hpp"
+#include "ir/graph.hpp"
+#include "ir/problem.hpp"
+#include "ir/request.hpp"
+#include "ir/target.hpp"
+#include "runtime/engine.hpp"
+#include "tests/support/deviation.hpp"
+#include "tests/support/random_problem.hpp"
+
+namespace flashtp::test {
+
+/// A request with data to run it on and the oracle's answer.
+struct Experiment {
+    Problem problem;
+    Request request;
+    Graph graph;
+    Tensors inputs;  ///< rounded to the problem's dtype
+    std::map<std::string, OracleTensor> expected;
+
+    Experiment(const Problem&, const Request&, const GraphOptions&, std::uint64_t seed);
+};
+
+/// Where and how an experiment's kernels run.
+struct KernelRun {
+    LoweringOptions options;
+    int rows_per_warp = 0;  ///< in the interpreter; 0: the schedule's
+    int threads = 1;        ///< on the CPU
+};
+
+/// Lowers for the target and interprets: with memory of the exact size, outputs that are not zeroed full of NaN.
+Deviation deviation_interpreted(const Experiment&, const Target&, const KernelRun& = {});
+/// Compiles for this host and runs the code, with a page that faults behind every operand.
+Deviation deviation_on_cpu(Engine&, const Experiment&, const KernelRun& = {});
+
+/// An architecture without asynchronous copies: the last resort of the ring.
+Target plain_cuda_target();
+/// Keeps compiled kernels in memory only.
+EngineOptions engine_options();
+
+/// "order 2 on sm_90a: 3 times the bound at t_z[3]: ..., of {...}", for messages.
+std::string describe(const Experiment&, const std::string& where, const Deviation&);
+
+}  // namespace flashtp::test
