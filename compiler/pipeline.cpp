@@ -1,7 +1,5 @@
 #include "compiler/pipeline.hpp"
 
-#include <cctype>
-
 #include "compiler/derivative.hpp"
 #include "compiler/expand_paths.hpp"
 #include "compiler/lower.hpp"
@@ -11,15 +9,10 @@ namespace flashtp {
 
 namespace {
 
-std::string identifier(const std::string& name) {
-    std::string id;
-    for (const char c : name) id += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-    return id;
-}
-
 KernelInfo describe(const Problem& problem, const Request& request, const PathProgram& paths, const Schedule& schedule) {
     KernelInfo info;
-    info.name = fmt::format("flashtp_{}{}order{}", identifier(problem.name), problem.name.empty() ? "" : "_", request.order);
+    // Not the problem's name: equal layers share one cache entry.
+    info.name = fmt::format("flashtp_order{}", request.order);
     info.header = {fmt::format("{} x {} -> {}", to_string(problem.irreps_in1), to_string(problem.irreps_in2),
                                to_string(problem.irreps_out)),
                    fmt::format("{}, {} paths, {}, {} weights", problem.convolution ? "convolution" : "batch", paths.paths.size(),
