@@ -1,0 +1,100 @@
+#include "tools/flashtp_compile/bench_run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <numeric>
+#include <random>
+
+#include "runtime/device.hpp"
+#include "runtime/edges.hpp"
+#include "tools/flashtp_compile/measure.hpp"
+
+namespace flashtp::tools {
+namespace {
+
+Graph graph_of(const Problem& problem, const BenchGraph& wanted) {
+    if (!problem.convolution) return {wanted.edges, wanted.edges, wanted.edges, {}, {}};
+    Graph graph{wanted.edges, wanted.nodes, wanted.nodes, {}, {}};
+    std::mt19937_64 random(1);
+    for (std::int64_t e = 0; e < wanted.edges; ++e) {
+        graph.sender.push_back(static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(wanted.nodes)));
+        graph.receiver.push_back(static_cast<std::int32_t>(e * wanted.nodes / wanted.edges));
+    }
+    if (!wanted.sorted) std::shuffle(graph.receiver.begin(), graph.receiver.end(), random);
+    return graph;
+}
+
+std::size_t bytes_of(const ProgramOperand& operand, const Graph& graph) {
+    return static_cast<std::size_t>(graph.rows(operand.row) * operand.width) * size_of(operand.dtype);
+}
+
+/// Random numbers between -1 and 1, to be repeated over operands of any size.
+std::vector<std::byte> pattern(DType dtype) {
+    constexpr std::size_t count = 1 << 18;
+    std::vector<std::byte> bytes(count * size_of(dtype));
+    std::mt19937_64 random(2);
+    for (std::size_t i = 0; i < count; ++i) {
+        const double value = static_cast<double>(random() >> 11) * 0x1p-52 - 1;
+        const auto single = static_cast<float>(value);
+        if (dtype == DType::float32) std::memcpy(bytes.data() + 4 * i, &single, 4);
+        else std::memcpy(bytes.data() + 8 * i, &value, 8);
+    }
+    return bytes;
+}
+
+/// Calls copy(offset, bytes) for consecutive pieces of at most `piece` bytes.
+template <class Copy>
+void in_pieces(std::size_t bytes, std::size_t piece, Copy copy) {
+    for (std::size_t at = 0; at < bytes; at += piece) copy(at, std::min(piece, bytes - at));
+}
+
+}  // namespace
+
+double time_on_cpu(const Program& program, const BenchGraph& wanted, int threads) {
+    const Graph graph = graph_of(program.problem(), wanted);
+    const ReceiverIndex index = receiver_index(graph);
+    const std::vector<std::byte> values = pattern(program.problem().dtype);
+    std::vector<std::vector<double>> memory;  // of doubles for their alignment
+    std::vector<void*> pointers;
+    for (const ProgramOperand& operand : program.operands()) {
+        const std::size_t bytes = bytes_of(operand, graph);
+        auto& data = memory.emplace_back(bytes / sizeof(double) + 1);
+        in_pieces(bytes, values.size(), [&](std::size_t at, std::size_t size) {
+            std::memcpy(reinterpret_cast<std::byte*>(data.data()) + at, values.data(), size);
+        });
+        pointers.push_back(data.data());
+    }
+    return median_seconds([&] {
+        const auto start = std::chrono::steady_clock::now();
+        program.run_cpu(pointers, view_of(graph, index), threads);
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    });
+}
+
+double time_on_cuda(const Program& program, const BenchGraph& wanted) {
+    const Graph graph = graph_of(program.problem(), wanted);
+    const ReceiverIndex index = receiver_index(graph);
+    const std::vector<std::byte> values = pattern(program.problem().dtype);
+    std::vector<DeviceBuffer> memory;
+    std::vector<void*> pointers;
+    for (const ProgramOperand& operand : program.operands()) {
+        DeviceBuffer& data = memory.emplace_back(bytes_of(operand, graph));
+        in_pieces(data.bytes(), values.size(), [&](std::size_t at, std::size_t size) { data.upload(values.data(), size, at); });
+        pointers.push_back(data.data());
+    }
+    const DeviceBuffer row_ptr = DeviceBuffer::copy_of(std::span(index.row_ptr)), sender = DeviceBuffer::copy_of(std::span(index.sender)),
+                       edge = DeviceBuffer::copy_of(std::span(index.edge));
+    const auto array = [](const DeviceBuffer& buffer) { return static_cast<const std::int32_t*>(buffer.data()); };
+    const GraphView view{graph.edges, graph.senders, graph.receivers, array(row_ptr), array(sender), array(edge)};
+    const DeviceStream stream;
+    return median_seconds([&] {
+        DeviceEvent start, end;
+        start.record(stream.get());
+        program.launch_cuda(pointers, view, stream.get());
+        end.record(stream.get());
+        return end.milliseconds_since(start) * 1e-3;
+    });
+}
+
+}  // namespace flashtp::tools

@@ -1,0 +1,22 @@
+// What the device at hand can do: the yardstick of `bench`.
+#pragma once
+
+#include <functional>
+
+#include "ir/dtype.hpp"
+#include "runtime/engine.hpp"
+
+namespace flashtp::tools {
+
+struct Peak {
+    double copied_bytes = 0;    ///< a second, read and written both counted
+    double multiply_adds = 0;   ///< a second, in the given type
+};
+Peak measure_cpu(DType, int threads);
+/// The current device. Throws DeviceError, CompileError.
+Peak measure_cuda(DType, const Target&);
+
+/// Seconds of the middle one of several runs of `run`, after one to warm up: at least `least` of them, more while they are quick.
+double median_seconds(const std::function<double()>& run, int least = 7);
+
+}  // namespace flashtp::tools
