@@ -31,7 +31,8 @@ void TaskPrinter::operator()(const StageFill& s) {
 void TaskPrinter::operator()(const AsyncCopy& s) {
     const std::string to = pointer(Place::shared, s.shared, s.shared_base), from = pointer(Place::global, s.global, s.global_base);
     if (!dialect_.threads || kernel_.copy == CopyMechanism::plain)
-        return for_elements(s.count, fmt::format("*({} + i) = *({} + i);", to, from));
+        return for_elements(s.count, fmt::format("{} = {};", copied(Place::shared, s.shared, s.shared_base).lvalue,
+                                                 copied(Place::global, s.global, s.global_base).lvalue));
     if (!s.bulk) {
         out_.line(fmt::format("warp::copy_elements<{}, {}>({}, {}, lane);", s.count, s.vector, to, from));
         return;

@@ -58,12 +58,19 @@ TaskPrinter::Address TaskPrinter::named(const Address& a, const Access& access, 
     return {at, a.constant, a.component_stride};
 }
 
-std::string TaskPrinter::pointer(Place place, int id, const Affine& base) const {
+std::string TaskPrinter::pointer(Place place, int id, const Affine& base, int lane_stride) const {
     Access a;
     a.place = place;
     a.buffer = id;
     a.base = base;
-    return element(address(a, true), 0).pointer;
+    a.lane_stride = lane_stride;
+    return element(address(a, lane_stride == 0), 0).pointer;
+}
+
+/// Element i of a copy that `for_elements` runs: with threads the lane takes it from its own first element.
+TaskPrinter::Element TaskPrinter::copied(Place place, int id, const Affine& base) const {
+    const std::string text = pointer(place, id, base, dialect_.threads ? 1 : 0) + " + i";
+    return {"*(" + text + ")", text};
 }
 
 // ---- loads and stores ---------------------------------------------------------------------------------------------------------
@@ -126,9 +133,7 @@ void TaskPrinter::for_elements(std::int64_t count, const std::string& body) {
 }
 
 void TaskPrinter::operator()(const CopyLanes& s) {
-    const std::string shared = pointer(Place::shared, s.shared, s.shared_base) + " + i";
-    const std::string global = pointer(Place::global, s.global, s.global_base) + " + i";
-    const Element inner{"*(" + shared + ")", shared}, outer{"*(" + global + ")", global};
+    const Element inner = copied(Place::shared, s.shared, s.shared_base), outer = copied(Place::global, s.global, s.global_base);
     if (s.to_shared)
         for_elements(s.count, fmt::format("{} = {};", inner.lvalue, read(outer, Place::global, s.global)));
     else

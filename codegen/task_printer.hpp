@@ -100,7 +100,8 @@ class TaskPrinter {
     void lane_sums(const LaneSum&, std::size_t first, std::size_t count);
     std::string list(const std::vector<RegId>&, std::size_t first, std::size_t count) const;
     void for_elements(std::int64_t count, const std::string& body);
-    std::string pointer(Place, int buffer, const Affine& base) const;
+    std::string pointer(Place, int buffer, const Affine& base, int lane_stride = 0) const;
+    Element copied(Place, int buffer, const Affine& base) const;
     std::string stage_barrier(IntId stage) const { return "barriers + " + name(stage); }
 
     const Kernel& kernel_;

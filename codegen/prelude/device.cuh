@@ -34,12 +34,13 @@ __device__ __forceinline__ void atomic_add(T* p, V v) {
     atomicAdd(p, static_cast<T>(v));
 }
 
-// Runs body(i) for i = 0 .. count - 1, lane i mod 32 taking i: consecutive lanes touch consecutive elements.
+// Runs body(i) for i = 0, 32, 64, ... where element i + lane is one of `count`: consecutive lanes touch consecutive elements. The
+// body adds the lane itself, so that what differs between its copies is constant.
 template <int count, class Body>
 __device__ __forceinline__ void for_elements(int lane, Body body) {
-#pragma unroll 16
-    for (int i = 0; i < count / 32 * 32; i += 32) body(i + lane);
-    if (count % 32 != 0 && lane < count % 32) body(count / 32 * 32 + lane);
+#pragma unroll 8
+    for (int i = 0; i < count / 32 * 32; i += 32) body(i);
+    if (count % 32 != 0 && lane < count % 32) body(count / 32 * 32);
 }
 
 // ---- sums over lanes ----------------------------------------------------------------------------------------------------------
@@ -166,8 +167,10 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global) {
 template <int count, int vector, class T>
 __device__ __forceinline__ void copy_elements(T* shared, const T* global, int lane) {
     static_assert(count % vector == 0, "whole vectors");
-    for_elements<count / vector>(
-        lane, [&](int i) { copy_async<vector * static_cast<int>(sizeof(T))>(shared + i * vector, global + i * vector); });
+    constexpr int bytes = vector * static_cast<int>(sizeof(T));
+    for_elements<count / vector>(lane, [=](int i) {
+        copy_async<bytes>(shared + lane * vector + i * vector, global + lane * vector + i * vector);
+    });
 }
 
 // Groups (SM80). `in_flight` counts the groups committed and not yet waited for: they finish in order, and the oldest is wanted.

@@ -82,7 +82,7 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
         if (lane == 0) *(total + receiver) = sum_t;
         *(staging + lane) = acc;
         __syncwarp();
-        warp::for_elements<32>(lane, [&](int i) { *(out + (long long)receiver * 32 + i) = *(staging + i); });
+        warp::for_elements<32>(lane, [&](int i) { *(out + lane + (long long)receiver * 32 + i) = *(staging + lane + i); });
         warp::atomic_add(permuted + reversed[lane] + (long long)receiver * 32, acc);
         __syncwarp();
     }

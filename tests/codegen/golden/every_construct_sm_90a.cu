@@ -93,7 +93,7 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
         warp::wait_added<0>(lane);
         *(staging + lane) = acc;
         __syncwarp();
-        warp::for_elements<32>(lane, [&](int i) { *(out + (long long)receiver * 32 + i) = *(staging + i); });
+        warp::for_elements<32>(lane, [&](int i) { *(out + lane + (long long)receiver * 32 + i) = *(staging + lane + i); });
         warp::atomic_add(permuted + reversed[lane] + (long long)receiver * 32, acc);
         __syncwarp();
     }
