@@ -64,7 +64,8 @@ Name behind(const Elements& elements, const Address& address, std::int64_t offse
 
 /// The variable part of a position becomes a chain of pointers, outermost loop first, so that inner loops add only their own.
 Address TaskEmitter::address(BufferId buffer, const Affine& base) {
-    std::vector<std::pair<IntId, std::int64_t>> terms = base.terms;
+    const Affine folded = fold(base);
+    std::vector<std::pair<IntId, std::int64_t>> terms = folded.terms;
     std::ranges::stable_sort(terms, {}, [&](const auto& term) { return now_.int_depth[term.first]; });
     const std::string_view element = kernel_.buffers[buffer].dtype == DType::float32 ? "float" : "double";
     Name pointer = fmt::format("%b{}", buffer);
@@ -78,7 +79,7 @@ Address TaskEmitter::address(BufferId buffer, const Affine& base) {
         const Name offset = product(now_.ints[var], factor);
         pointer = now_.expressions[key] = text_.value("getelementptr {}, ptr {}, i64 {}", element, pointer, offset);
     }
-    return {pointer, base.constant};
+    return {pointer, folded.constant};
 }
 
 Elements TaskEmitter::elements_of(const Access& access) const {

@@ -35,6 +35,8 @@ struct Assignments {
 
 bool is_number(const Name& name) { return !name.starts_with('%'); }
 
+std::int64_t trips(std::int64_t begin, std::int64_t end, std::int64_t step) { return begin < end ? (end - begin + step - 1) / step : 0; }
+
 }  // namespace
 
 TaskEmitter::TaskEmitter(const Kernel& kernel, const KernelTask& task, const Elements& compute, FunctionText& text, bool masked_loads)
@@ -90,11 +92,24 @@ Name TaskEmitter::sum(const Name& a, const Name& b) {
     return once(fmt::format("{}+{}", a, b), [&] { return text_.value("add nsw i64 {}, {}", a, b); });
 }
 
+/// Variables whose values are numbers here become part of the constant.
+Affine TaskEmitter::fold(const Affine& affine) const {
+    Affine folded(affine.constant);
+    for (const auto& [var, factor] : affine.terms) {
+        const Name& value = now_.ints[var];
+        if (value.empty()) internal_error("kernel {}: integer {} is read before it is assigned", kernel_.name, task_.ints[var]);
+        if (is_number(value)) folded.constant += std::stoll(value) * factor;
+        else folded.terms.emplace_back(var, factor);
+    }
+    return folded;
+}
+
 Name TaskEmitter::integer(const Affine& affine) {
+    const Affine folded = fold(affine);
+    if (folded.terms.empty()) return std::to_string(folded.constant);
     Name result = "0";
-    for (const auto& [var, factor] : affine.terms) result = sum(result, product(now_.ints[var], factor));
-    if (is_number(result)) return std::to_string(std::stoll(result) + affine.constant);
-    return sum(result, std::to_string(affine.constant));
+    for (const auto& [var, factor] : folded.terms) result = sum(result, product(now_.ints[var], factor));
+    return sum(result, std::to_string(folded.constant));
 }
 
 Name TaskEmitter::load_index(BufferId buffer, const Affine& index, bool null_is_identity) {
@@ -168,8 +183,16 @@ void TaskEmitter::merge(const Assigned& carried, const State& before, const std:
     now_ = std::move(merged);
 }
 
+/// A loop that runs at most once.
+void TaskEmitter::straight(const For& node, const Name& begin, const Name& end) {
+    if (std::stoll(begin) >= std::stoll(end)) return;
+    set_int(node.var, begin);
+    block(node.body);
+}
+
 void TaskEmitter::statement(const For& node) {
     const Name begin = integer(node.begin), end = integer(node.end);
+    if (is_number(begin) && is_number(end) && trips(std::stoll(begin), std::stoll(end), node.step) <= 1) return straight(node, begin, end);
     const Assigned carried = carried_by(node.body);
     for (const RegId id : carried.registers) vector_of(id);  // phis are between vectors
     const State before = now_;

@@ -54,8 +54,10 @@ class TaskEmitter {
     }
     [[noreturn]] void unsupported() const;
 
+    void straight(const For&, const Name& begin, const Name& end);
     Assigned carried_by(const Block&) const;
     void set_int(IntId, Name);
+    Affine fold(const Affine&) const;
     Name integer(const Affine&);
     Name sum(const Name& a, const Name& b);
     Name product(const Name& a, std::int64_t factor);
