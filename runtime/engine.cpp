@@ -19,6 +19,12 @@ namespace {
 
 bool is_cuda(const Target& target) { return target.platform == Platform::cuda; }
 
+/// The key covers this already; a cubin of another architecture must not reach a driver all the same.
+bool fits(const Artifact& artifact, const Kernel& kernel) {
+    const bool same_target = kernel.target.platform == Platform::cpu || artifact.target == kernel.target.name;
+    return same_target && artifact.kernel_name == kernel.name;
+}
+
 std::string text_of(const ScheduleKnobs& k) {
     const auto [channels, registers, operations, stages, warps, blocks, rows] = k;
     return fmt::format("{} {} {} {} {} {} {}", channels, registers, operations, stages, warps, blocks, rows);
@@ -72,7 +78,8 @@ CompiledKernel Engine::compile(const Kernel& kernel) {
     const std::string source = backend->source(kernel);
     const Key key = kernel_key(kernel, source, backend->identity(kernel.target));
     return *kernels_.get(key.text(), [&] {
-        if (auto stored = store_.load(key)) {
+        auto stored = store_.load(key);
+        if (stored && fits(*stored, kernel)) {
             return std::make_shared<const CompiledKernel>(
                 CompiledKernel{key.hex(), std::make_shared<const Artifact>(std::move(*stored)), true});
         }

@@ -8,7 +8,7 @@
 #include "ir/error.hpp"
 #include "tools/flashtp_compile/bench_run.hpp"
 #include "tools/flashtp_compile/command.hpp"
-#include "tools/flashtp_compile/cost.hpp"
+#include "runtime/cost.hpp"
 #include "tools/flashtp_compile/measure.hpp"
 #include "tools/flashtp_compile/text.hpp"
 

@@ -1,10 +1,12 @@
 // build: compiles into the cache, on machines with or without the device.
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -29,6 +31,7 @@ struct BuildOptions {
 struct Job {
     std::string title;
     Kernel kernel;
+    std::size_t size = 0;  ///< of the source: a guess at how long it takes
 };
 
 /// A line a kernel, and on a terminal a bar below them that the next line overwrites.
@@ -72,11 +75,14 @@ std::vector<Job> jobs_of(Engine& engine, const BuildOptions& options) {
             for (const int order : options.orders) {
                 Lowered lowered = lower_traced(problem, request_of(options.request, order), target, lowering);
                 for (Kernel& kernel : lowered.kernels) {
-                    jobs.push_back({fmt::format("{} {}", target.name, kernel.name), std::move(kernel)});
+                    const std::size_t size = engine.source(kernel).size();
+                    jobs.push_back({fmt::format("{} {} {}", target.name, problem.name, kernel.name), std::move(kernel), size});
                 }
             }
         }
     }
+    // The longest first, so that no thread is left with one at the end.
+    std::ranges::stable_sort(jobs, std::greater(), &Job::size);
     return jobs;
 }
 

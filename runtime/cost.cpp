@@ -1,8 +1,8 @@
-#include "tools/flashtp_compile/cost.hpp"
+#include "runtime/cost.hpp"
 
 #include "runtime/graph_view.hpp"
 
-namespace flashtp::tools {
+namespace flashtp {
 namespace {
 
 bool uses(const Lowered& lowered, const Operand& operand) {
@@ -35,4 +35,4 @@ Cost cost_of(const Program& program, std::int64_t edges, std::int64_t nodes) {
     return cost_of(program.problem(), program.lowered(), edges, nodes);
 }
 
-}  // namespace flashtp::tools
+}  // namespace flashtp

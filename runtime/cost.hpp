@@ -3,7 +3,7 @@
 
 #include "runtime/program.hpp"
 
-namespace flashtp::tools {
+namespace flashtp {
 
 struct Cost {
     double bytes = 0;          ///< every operand the kernels use once, and the index arrays
@@ -12,4 +12,4 @@ struct Cost {
 Cost cost_of(const Problem&, const Lowered&, std::int64_t edges, std::int64_t nodes);
 Cost cost_of(const Program&, std::int64_t edges, std::int64_t nodes);
 
-}  // namespace flashtp::tools
+}  // namespace flashtp

@@ -1,0 +1,77 @@
+// explain: what was decided and why, what it costs, or which rule a spec breaks.
+#include <cstdio>
+
+#include "ir/error.hpp"
+#include "runtime/explain.hpp"
+#include "tools/flashtp_compile/command.hpp"
+
+namespace flashtp::tools {
+namespace {
+
+struct ExplainOptions {
+    std::vector<std::string> specs;
+    std::string target = "cpu", cache;
+    std::vector<int> orders{0, 1, 2};
+    RequestOptions request;
+    bool compile = true, json = false;
+};
+
+using Json = nlohmann::ordered_json;
+
+Json explain(Engine& engine, const ExplainOptions& options, const Problem& problem, const Target& target, int order) {
+    const Request request = request_of(options.request, order);
+    const Lowered lowered = lower_traced(problem, request, target, lowering_options(options.request));
+    std::vector<CompiledKernel> compiled;
+    if (options.compile) {
+        for (const Kernel& kernel : lowered.kernels) compiled.push_back(engine.compile(kernel));
+    }
+    return explanation(problem, request, target, lowered, compiled);
+}
+
+/// A spec that breaks a rule is an answer here, and still wrong input.
+int refuse(const ExplainOptions& options, const std::string& rule) {
+    if (options.json) fmt::print("{}\n", Json{{"supported", false}, {"rule", rule}}.dump(2));
+    else fmt::print("supported: no\nrule: {}\n", rule);
+    std::fflush(stdout);
+    fmt::print(stderr, "flashtp-compile: {}\n", rule);
+    return exit_usage;
+}
+
+int run(const ExplainOptions& options) {
+    std::vector<Problem> layers;
+    try {
+        layers = load_layers(options.specs, options.request);
+    } catch (const UserError& error) {
+        return refuse(options, error.what());
+    }
+    Engine engine(engine_options(options.cache));
+    const Target target = engine.target(options.target);
+    Json all = Json::array();
+    for (const Problem& problem : layers) {
+        for (const int order : options.orders) all.push_back(explain(engine, options, problem, target, order));
+    }
+    if (options.json) {
+        fmt::print("{}\n", all.dump(2));
+        return exit_done;
+    }
+    for (const Json& one : all) fmt::print("{}\n", explanation_text(one));
+    return exit_done;
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app, int& result) {
+    auto options = std::make_shared<ExplainOptions>();
+    CLI::App* command = add_command(app, "explain", "Say what was decided for a spec and why, or which rule it breaks.",
+                                    "flashtp-compile explain examples/specs/sevennet-l3i5.json:2 --target sm_90a --orders 1", options,
+                                    &run, result);
+    add_specs(*command, options->specs);
+    command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")->capture_default_str();
+    add_orders(*command, options->orders);
+    command->add_flag("!--no-compile", options->compile, "predictions only; real registers need the compiler");
+    command->add_flag("--json", options->json, "as JSON");
+    add_cache_directory(*command, options->cache);
+    add_request_options(*command, options->request);
+}
+
+}  // namespace flashtp::tools
