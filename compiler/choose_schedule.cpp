@@ -32,7 +32,7 @@ class Scheduler {
         schedule_.min_blocks = knobs_.min_blocks;
         schedule_.rows_per_warp = knobs_.rows_per_warp;
         const bool staged = target_.platform == Platform::cuda && convolution_ && !general_;
-        if (staged) schedule_.ring = {knobs_.stages, target_.copy};
+        if (staged) schedule_.ring = {knobs_.stages, target_.copy, knobs_.hold_stage};
         schedule_.stage_rows = staged;
         schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
         for (const PathGroup& group : groups()) add_group(group);

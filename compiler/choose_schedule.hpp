@@ -15,6 +15,7 @@ struct ScheduleKnobs {
     int register_budget = 0;       ///< registers a lane may hold in accumulators and inputs
     int operations_per_task = 0;   ///< straight-line multiply-adds of a task, all channel copies together
     int stages = 0;
+    bool hold_stage = false;
     int warps_per_block = 4;
     int min_blocks = 1;
     int rows_per_warp = 1;

@@ -62,7 +62,9 @@ Access TaskLowering::access(ValueId value, int copy, Block& block) {
 void TaskLowering::load(ValueId value, int copy, Block& block) {
     Load node;
     for (int k = 0; k < program_.values[value].components; ++k) node.dst.push_back(reg(value, k, copy));
-    node.from = access(value, copy, block);
+    const RingPlace* place = ring_.find(value);
+    node.from = place ? shared_access(ring_buffer_, Affine::of(stage_, ring_.stage_elements), *place, value, copy)
+                      : access(value, copy, block);
     emit(block, std::move(node));
 }
 
@@ -332,19 +334,18 @@ void TaskLowering::fill_stage(Block& block) {
     emit(block, StageNext{fill_stage_, std::nullopt});
 }
 
-// All of the stage goes to registers, then it is filled again: the next copies run under this edge's arithmetic.
+// Unless the stage is held, all of it goes to registers and it is filled again: the next copies run under this edge's arithmetic.
 void TaskLowering::read_ring(Block& block) {
     emit(block, StageWait{stage_, phase_});
-    const Affine base = Affine::of(stage_, ring_.stage_elements);
+    if (schedule_.ring.hold) return;
     for (const auto& [v, place] : ring_.places) {
-        for (int copy = 0; copy < copies_of(v); ++copy) {
-            Load node;
-            for (int k = 0; k < program_.values[v].components; ++k) node.dst.push_back(reg(v, k, copy));
-            node.from = shared_access(ring_buffer_, base, place, v, copy);
-            emit(block, std::move(node));
-        }
+        for (int copy = 0; copy < copies_of(v); ++copy) load(v, copy, block);
         loaded_[v] = true;
     }
+    release_ring(block);
+}
+
+void TaskLowering::release_ring(Block& block) {
     emit(block, SyncWarp{});
     fill_stage(block);
     emit(block, StageNext{stage_, phase_});

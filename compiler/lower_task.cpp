@@ -167,6 +167,7 @@ void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Bloc
     edge_rows(statements, position, edges.body);
     if (uses_ring()) read_ring(edges.body);
     region(depth + 1, statements, edges.body);
+    if (uses_ring() && schedule_.ring.hold) release_ring(edges.body);
     emit(block, std::move(edges));
 }
 

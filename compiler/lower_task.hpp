@@ -97,6 +97,7 @@ class TaskLowering {
     RingPlace slice_place(ValueId value) const;
     std::int64_t slice_elements(ValueId value) const;
     void read_ring(Block& block);
+    void release_ring(Block& block);
     bool in_ring(ValueId value) const { return ring_.find(value) != nullptr; }
 
     int copies_of(ValueId value) const { return nest_.place(value).lane ? copies_ : 1; }

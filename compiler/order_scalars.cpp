@@ -1,6 +1,7 @@
 #include "compiler/order_scalars.hpp"
 
 #include <algorithm>
+#include <compare>
 
 namespace flashtp {
 
@@ -72,31 +73,57 @@ class Orderer {
         if (statement(term).b) visit(statement(term).b->value, term.entry->b);
     }
 
-    // A statement shared by paths belongs after the last path it draws from, so that what a group of paths shares dies with it.
     int position(int path) const {
         const auto at = std::find(task_paths_.begin(), task_paths_.end(), path);
         return static_cast<int>(at - task_paths_.begin());
     }
 
+    /// Where a term of an accumulator stands: with the group of paths that share products; there, with the terms that draw on the
+    /// same shared value, so that its components die before those of the next (a primal product and its tangent are never alive
+    /// together); then by path.
+    struct SinkKey {
+        int group = -1, shared = -1, path = -1;
+        auto operator<=>(const SinkKey&) const = default;
+    };
+
+    // Paths that read one shared temporary form a group, named by the last of them in the task's order.
+    std::vector<int> group_of_paths() const {
+        std::vector<int> group(task_paths_.size());
+        for (int i = 0; i < static_cast<int>(group.size()); ++i) group[i] = i;
+        std::vector<int> reader(program_.values.size(), -1);
+        const auto join = [&](ValueId v, int path) {
+            if (role(v) != ScalarRole::temp || path < 0) return;
+            const int at = position(path);
+            if (reader[v] >= 0) std::ranges::replace(group, std::min(group[reader[v]], group[at]), std::max(group[reader[v]], group[at]));
+            reader[v] = at;
+        };
+        for (const Term& term : terms_) {
+            const Statement& s = statement(term);
+            join(s.dst.value, s.path);
+            join(s.a.value, s.path);
+            if (s.b) join(s.b->value, s.path);
+        }
+        return group;
+    }
+
     std::vector<int> sinks_in_order() {
-        std::vector<int> last(program_.values.size(), -1);
-        std::vector<int> key(terms_.size(), -1);
-        int previous = -1;
+        const std::vector<int> group = group_of_paths();
+        std::vector<SinkKey> of_value(program_.values.size()), keys(terms_.size());
         for (int t = 0; t < static_cast<int>(terms_.size()); ++t) {
-            const Term& term = terms_[t];
-            if (term.statement != previous) {
-                const Statement& s = statement(term);
-                int k = s.path >= 0 ? position(s.path) : -1;
-                k = std::max(k, last[s.a.value]);
-                if (s.b) k = std::max(k, last[s.b->value]);
-                last[s.dst.value] = std::max(last[s.dst.value], k);
-                statement_key_ = k;
-                previous = term.statement;
-            }
-            key[t] = statement_key_;
+            const Statement& s = statement(terms_[t]);
+            SinkKey& key = keys[t];
+            if (s.path >= 0) key.path = position(s.path), key.group = group[key.path];
+            for_each_factor(terms_[t], [&](ValueId v, int) {
+                if (role(v) != ScalarRole::temp) return;
+                key.group = std::max(key.group, of_value[v].group);
+                key.shared = std::max(key.shared, s.path < 0 ? v : of_value[v].shared);
+            });
+            SinkKey& dst = of_value[s.dst.value];
+            dst.group = std::max(dst.group, key.group);
+            dst.shared = std::max(dst.shared, s.path < 0 ? s.dst.value : key.shared);
         }
         std::vector<int> order = sinks_;
-        std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return key[a] < key[b]; });
+        std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return keys[a] < keys[b]; });
         return order;
     }
 
@@ -187,7 +214,6 @@ class Orderer {
     std::vector<bool> added_, loaded_;
     std::vector<std::vector<Component>> components_;
     std::vector<ScalarStep> steps_;
-    int statement_key_ = -1;
 };
 
 }  // namespace

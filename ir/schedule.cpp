@@ -154,6 +154,7 @@ Ring parse_ring(const Json& json) {
     object.integer("stages", ring.stages, 0, 16);
     if (const Json* copy = object.find("copy"))
         ring.copy = static_cast<CopyMechanism>(index_of(copy_names, *copy, object.name_of("copy")));
+    object.flag("hold", ring.hold);
     object.finish();
     return ring;
 }
@@ -165,7 +166,8 @@ std::string to_string(const Schedule& s) {
                                    s.receiver_stationary ? "receivers" : "edges", s.rows_per_warp, s.warps_per_block,
                                    s.min_blocks, s.factoring);
     if (s.ring.stages > 0)
-        text += fmt::format("ring: {} stages by {}\n", s.ring.stages, copy_names[static_cast<std::size_t>(s.ring.copy)]);
+        text += fmt::format("ring: {} stages by {}{}\n", s.ring.stages, copy_names[static_cast<std::size_t>(s.ring.copy)],
+                            s.ring.hold ? ", held for the edge" : "");
     if (s.stage_rows) text += "receiver rows pass through shared memory\n";
     if (s.bulk_reduce) text += "sender rows leave by bulk reduction\n";
     if (!s.reason.empty()) text += fmt::format("because: {}\n", s.reason);
@@ -176,7 +178,7 @@ std::string to_string(const Schedule& s) {
 std::string to_json(const Schedule& s) {
     OrderedJson tasks = OrderedJson::array();
     for (const Task& task : s.tasks) tasks.push_back(task_json(task));
-    const OrderedJson ring{{"stages", s.ring.stages}, {"copy", copy_names[static_cast<std::size_t>(s.ring.copy)]}};
+    const OrderedJson ring{{"stages", s.ring.stages}, {"copy", copy_names[static_cast<std::size_t>(s.ring.copy)]}, {"hold", s.ring.hold}};
     return OrderedJson{{"tasks", std::move(tasks)},
                 {"receiver_stationary", s.receiver_stationary},
                 {"ring", ring},

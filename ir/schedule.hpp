@@ -33,6 +33,7 @@ struct Task {
 struct Ring {
     int stages = 0;  ///< 0: no ring, direct loads
     CopyMechanism copy = CopyMechanism::plain;
+    bool hold = false;  ///< values are read where they are used and the stage is refilled after the edge: fewer registers, later copies
     friend bool operator==(const Ring&, const Ring&) = default;
 };
 
