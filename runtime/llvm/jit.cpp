@@ -10,7 +10,10 @@
 #include <llvm/ExecutionEngine/Orc/MapperJITLinkMemoryManager.h>
 #include <llvm/ExecutionEngine/Orc/MemoryMapper.h>
 #include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#include <llvm/Object/ObjectFile.h>
 #include <llvm/Support/MemoryBuffer.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/Triple.h>
 
 namespace flashtp::llvm_plugin {
 namespace {
@@ -30,6 +33,15 @@ template <class T>
 T take(llvm::Expected<T> value) {
     if (!value) throw std::runtime_error(llvm::toString(value.takeError()));
     return std::move(*value);
+}
+
+/// The linker would take any object it can read.
+void check_machine(llvm::MemoryBufferRef object) {
+    const auto file = take(llvm::object::ObjectFile::createObjectFile(object));
+    const llvm::Triple host(llvm::sys::getProcessTriple());
+    if (file->getArch() == host.getArch()) return;
+    throw std::runtime_error("the object is for " + llvm::Triple::getArchTypeName(file->getArch()).str() + ", this process runs on " +
+                             host.getArchName().str());
 }
 
 /// Gives constants the protection of code. A process may have 65,530 mappings; neighbours of equal protection are one, so that
@@ -74,6 +86,7 @@ Jit& Jit::instance() {
 }
 
 Linked Jit::link(std::string_view object, const std::string& symbol) {
+    check_machine({{object.data(), object.size()}, symbol});
     Session& s = *session_;
     orc::JITDylib& library = s.session.createBareJITDylib("kernel" + std::to_string(s.libraries++));
     try {
