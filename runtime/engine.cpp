@@ -73,9 +73,10 @@ Key Engine::key(const Kernel& kernel, const std::string& source) {
     return kernel_key(kernel, source, backend(kernel.target)->identity(kernel.target));
 }
 
-CompiledKernel Engine::compile(const Kernel& kernel) {
+CompiledKernel Engine::compile(const Kernel& kernel) { return compile(kernel, backend(kernel.target)->source(kernel)); }
+
+CompiledKernel Engine::compile(const Kernel& kernel, const std::string& source) {
     const std::shared_ptr<Backend> backend = this->backend(kernel.target);
-    const std::string source = backend->source(kernel);
     const Key key = kernel_key(kernel, source, backend->identity(kernel.target));
     return *kernels_.get(key.text(), [&] {
         auto stored = store_.load(key);

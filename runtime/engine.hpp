@@ -10,6 +10,7 @@
 #include "ir/problem.hpp"
 #include "ir/request.hpp"
 #include "ir/target.hpp"
+#include "runtime/edges_cuda.hpp"
 #include "runtime/log.hpp"
 #include "runtime/once_map.hpp"
 #include "runtime/options.hpp"
@@ -30,6 +31,8 @@ class Engine {
 
     /// One kernel, through the cache.
     CompiledKernel compile(const Kernel&);
+    /// The same for a source of our own; of the kernel only name and target count.
+    CompiledKernel compile(const Kernel&, const std::string& source);
     /// Puts a program together; the kernels are those of `lowered`, in its order.
     std::shared_ptr<Program> assemble(const Problem&, const Request&, const Target&, Lowered lowered,
                                       std::vector<CompiledKernel>);
@@ -43,6 +46,7 @@ class Engine {
     /// The back end of a target, loaded on first use. Throws CompileError where its libraries are missing.
     std::shared_ptr<Backend> backend(const Target&);
 
+    DeviceIndexer& indexer() { return indexer_; }
     ArtifactStore& store() { return store_; }
     Log& log() { return log_; }
     /// Threads of a run on the CPU where the caller does not say.
@@ -54,6 +58,7 @@ class Engine {
     Log log_;
     ArtifactStore store_;
     int threads_;
+    DeviceIndexer indexer_;
     OnceMap<Backend> backends_;
     OnceMap<const CompiledKernel> kernels_;
     OnceMap<Program> programs_;

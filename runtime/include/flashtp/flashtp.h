@@ -1,0 +1,203 @@
+/* FlashTP-JIT: compiles equivariant tensor products and runs them on CUDA devices and CPUs.
+ *
+ * C99. Every function that can fail returns a status; flashtp_last_message() says in words what the last failing call of the
+ * calling thread found. No function throws, exits, prints or changes the caller's CUDA context. All functions may be called from
+ * any thread at any time, except that a handle must not be in use while it is destroyed.
+ *
+ * Structures start with their size, which the caller sets to sizeof(the structure): a program that was built against an older
+ * header keeps working with a newer library. Fields at zero have their default meaning; a library older than the header refuses
+ * fields that it does not know unless they are zero.
+ *
+ *     flashtp_engine *engine;
+ *     flashtp_engine_create(NULL, &engine);
+ *     flashtp_request request = {sizeof request};
+ *     request.problem = "{\"irreps_in1\": \"8x0e+8x1o\", ...}";
+ *     flashtp_program *program;
+ *     if (flashtp_compile(engine, &request, &program) != FLASHTP_OK) puts(flashtp_last_message());
+ */
+#ifndef FLASHTP_FLASHTP_H
+#define FLASHTP_FLASHTP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define FLASHTP_API __attribute__((visibility("default")))
+#else
+#define FLASHTP_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status ------------------------------------------------------------------------------------------------------------ */
+
+typedef int32_t flashtp_status;
+enum {
+    FLASHTP_OK = 0,
+    FLASHTP_INVALID_ARGUMENT = 1, /* a null, misaligned or negative argument, or one out of range; the message names it */
+    FLASHTP_INVALID_PROBLEM = 2,  /* the problem or request breaks a rule; the message names the instruction or key and the rule */
+    FLASHTP_LIMIT_EXCEEDED = 3,   /* the problem is beyond a documented limit; the message names it */
+    FLASHTP_COMPILE_FAILED = 4,   /* a compiler is missing or refused the code; the message has its log */
+    FLASHTP_DEVICE_ERROR = 5,     /* no CUDA driver or device, or a call to it failed; the message has the driver's words */
+    FLASHTP_OUT_OF_MEMORY = 6,
+    FLASHTP_INTERNAL_ERROR = 7 /* a mistake in this library; please report the message */
+};
+
+/* "FLASHTP_INVALID_PROBLEM" and so on; "unknown status" for other numbers. Never null. */
+FLASHTP_API const char *flashtp_status_string(flashtp_status status);
+/* What the last failing call of this thread found; "" when none failed. Valid until this thread's next call. Never null. */
+FLASHTP_API const char *flashtp_last_message(void);
+/* "0.1.0" */
+FLASHTP_API const char *flashtp_version(void);
+
+/* ---- Engine ------------------------------------------------------------------------------------------------------------ */
+
+/* Owns the compilers and the kernel cache. Programs stay valid after their engine is destroyed. */
+typedef struct flashtp_engine flashtp_engine;
+
+enum { FLASHTP_LOG_DEBUG = 0, FLASHTP_LOG_INFO = 1, FLASHTP_LOG_WARNING = 2 };
+/* Called from any thread, never from two at once. It must not call this library. */
+typedef void (*flashtp_log_callback)(int32_t level, const char *message, void *user);
+
+typedef struct flashtp_engine_options {
+    size_t size;
+    const char *cache_directory; /* an absolute path; null: FLASHTP_CACHE_DIR, else the user's cache directory; "": memory only */
+    int32_t threads;             /* of runs on the CPU; 0: FLASHTP_NUM_THREADS, else all cores */
+    int32_t reserved;
+    flashtp_log_callback log; /* null: silent */
+    void *log_user;
+} flashtp_engine_options;
+
+/* `options` may be null. Compilers and drivers are loaded when they are first needed. */
+FLASHTP_API flashtp_status flashtp_engine_create(const flashtp_engine_options *options, flashtp_engine **engine);
+/* Null is allowed. */
+FLASHTP_API void flashtp_engine_destroy(flashtp_engine *engine);
+
+typedef struct flashtp_cache_counts {
+    size_t size;
+    int64_t hits, misses, rejected, stored, store_failures;
+} flashtp_cache_counts;
+/* What this engine's kernel cache on disk did so far. */
+FLASHTP_API flashtp_status flashtp_engine_cache_counts(const flashtp_engine *engine, flashtp_cache_counts *counts);
+
+/* ---- Programs ---------------------------------------------------------------------------------------------------------- */
+
+/* A compiled request. Immutable: any number of threads may run it at once. */
+typedef struct flashtp_program flashtp_program;
+
+/* Orders and names of operands (x: first input, y: second input, w: weights, z: result):
+ *   0  x y w -> z
+ *   1  x y w d_z -> d_x d_y d_w                               gradients for the upstream gradient d_z
+ *   2  x y w d_z t_x t_y t_w -> t_z t_d_x t_d_y t_d_w         gradients of (d_x, d_y, d_w) contracted with the cotangents t_*
+ *   3  all inputs of 2 and d_t_z d_t_d_x d_t_d_y d_t_d_w -> d_x d_y d_w d_d_z d_t_x d_t_y d_t_w
+ * Problems without weights have no w and nothing derived from it. */
+typedef struct flashtp_request {
+    size_t size;
+    const char *problem; /* JSON, see docs/spec.md */
+    int32_t order;       /* 0 to 3 */
+    int32_t reserved;
+    const char *outputs; /* names separated by commas, a subset of the order's outputs; null or "": all */
+    const char *absent;  /* cotangents that are zero and no operands: t_* at orders 2 and 3, d_t_* at order 3; null: none */
+    const char *target;  /* null or "cpu": this host; "cuda": the current device; "sm_90a", "cpu:x86-64-v3", ... */
+} flashtp_request;
+
+/* Compiles, or finds the result in memory or on disk. Needs no device, except for the target "cuda". */
+FLASHTP_API flashtp_status flashtp_compile(flashtp_engine *engine, const flashtp_request *request, flashtp_program **program);
+/* Null is allowed. */
+FLASHTP_API void flashtp_program_destroy(flashtp_program *program);
+
+enum { FLASHTP_INPUT = 0, FLASHTP_OUTPUT = 1 };
+enum { FLASHTP_FLOAT32 = 0, FLASHTP_FLOAT64 = 1 };
+/* What a row of an operand belongs to: its number of rows is that of the graph, and 1 for shared operands. */
+enum { FLASHTP_ROW_EDGE = 0, FLASHTP_ROW_SENDER = 1, FLASHTP_ROW_RECEIVER = 2, FLASHTP_ROW_SHARED = 3 };
+
+/* A row-major matrix [rows][width] without gaps. */
+typedef struct flashtp_operand {
+    size_t size;
+    const char *name; /* valid as long as the program */
+    int32_t role, row, dtype;
+    int32_t used; /* 0: an input that no kernel reads; its pointer may be null */
+    int64_t width;
+} flashtp_operand;
+FLASHTP_API flashtp_status flashtp_program_operand_count(const flashtp_program *program, int32_t *count);
+FLASHTP_API flashtp_status flashtp_program_operand(const flashtp_program *program, int32_t index, flashtp_operand *operand);
+
+typedef struct flashtp_kernel {
+    size_t size;
+    const char *name, *key; /* valid as long as the program; the key is the name of its cache entry, 64 hexadecimal digits */
+    int64_t code_bytes;
+    int32_t registers, cached;         /* registers of a lane (CUDA), else 0; whether it was loaded from disk */
+    int64_t spill_bytes, shared_bytes; /* local memory of a lane, shared memory of a block (CUDA) */
+    /* Launch shape on CUDA: blocks of threads_per_block threads, ceil(rows / rows_per_block) by grid_y, one dimension each; rows
+     * are receivers (receiver_rows) or edges. A CPU kernel runs any range of rows. */
+    int32_t threads_per_block, rows_per_block, grid_y, receiver_rows;
+} flashtp_kernel;
+FLASHTP_API flashtp_status flashtp_program_kernel_count(const flashtp_program *program, int32_t *count);
+FLASHTP_API flashtp_status flashtp_program_kernel(const flashtp_program *program, int32_t index, flashtp_kernel *kernel);
+
+enum { FLASHTP_EXPLAIN_TEXT = 0, FLASHTP_EXPLAIN_JSON = 1 };
+/* What was decided and why, and what it costs. `text` is valid as long as the program. */
+FLASHTP_API flashtp_status flashtp_program_explain(flashtp_program *program, int32_t format, const char **text);
+
+/* ---- Graphs and runs --------------------------------------------------------------------------------------------------- */
+
+/* A convolution reads x by sender and adds to z by receiver. The index arrays hold the edges grouped by receiver: those of
+ * receiver r are at positions row_ptr[r] to row_ptr[r + 1]. flashtp_build_receiver_index makes them. A plain batch has its number
+ * of rows as edges, senders and receivers, and no arrays. */
+typedef struct flashtp_graph {
+    size_t size;
+    int64_t edges, senders, receivers;
+    const int32_t *row_ptr; /* [receivers + 1] */
+    const int32_t *sender;  /* [edges] sender of the edge at each position */
+    const int32_t *edge;    /* [edges] row of edge operands (y, w, ...) at each position; null: rows are in receiver order */
+} flashtp_graph;
+
+/* Loads the code (CUDA: into the current context), so that later runs only run. Optional, except before CUDA graph capture. */
+FLASHTP_API flashtp_status flashtp_program_prepare(const flashtp_program *program);
+
+/* Runs on this host. `operands` are `count` pointers in the order of flashtp_program_operand, aligned to their element type; outputs are
+ * overwritten. threads 0: the engine's. Returns when all is done. */
+FLASHTP_API flashtp_status flashtp_run_cpu(const flashtp_program *program, void *const *operands, int32_t count,
+                                           const flashtp_graph *graph, int32_t threads);
+
+/* Enqueues on a CUstream (null: the default stream) of the current context, or of the first device's primary context where there
+ * is none. Device pointers, aligned to 16 bytes (index arrays: 4). After flashtp_program_prepare in the same context it neither allocates
+ * nor waits, and may be captured into a CUDA graph. */
+FLASHTP_API flashtp_status flashtp_launch_cuda(const flashtp_program *program, void *const *operands, int32_t count,
+                                               const flashtp_graph *graph, void *stream);
+
+/* ---- Receiver index ---------------------------------------------------------------------------------------------------- */
+
+/* Edges in any order: arrays [edges] of int32_t or int64_t, as index_bits (32 or 64) says. */
+typedef struct flashtp_edges {
+    size_t size;
+    int64_t edges, senders, receivers; /* each below 2^31 - 1 */
+    const void *sender, *receiver;
+    int32_t index_bits, reserved;
+} flashtp_edges;
+
+/* Fills row_ptr[receivers + 1], sender[edges] and edge[edges] on this host; edges of one receiver keep their order. *sorted
+ * (may be null) is 1 when the edges were sorted by receiver: then give null as the graph's `edge`, kernels run faster.
+ * A row out of range is FLASHTP_INVALID_ARGUMENT; the message names the edge and its value.
+ * The transpose (edges grouped by sender) is the same call with senders and receivers exchanged. */
+FLASHTP_API flashtp_status flashtp_build_receiver_index(const flashtp_edges *edges, int32_t *row_ptr, int32_t *sender,
+                                                        int32_t *edge, int32_t *sorted);
+
+/* Device memory that flashtp_build_receiver_index_cuda needs while it runs. Looks at the counts only. */
+FLASHTP_API flashtp_status flashtp_receiver_index_workspace(const flashtp_edges *edges, size_t *bytes);
+
+/* The same on a device, and the same result: all pointers are device pointers. Enqueues on the stream and neither allocates nor waits,
+ * except that the first call in a context compiles and loads the code. report[0] becomes the first edge with a row out of range,
+ * or -1; report[1] becomes 0 when the edges were sorted, else 1. With an invalid edge the index is of no use, but safe to use.
+ * The workspace is aligned to 16 bytes. */
+FLASHTP_API flashtp_status flashtp_build_receiver_index_cuda(flashtp_engine *engine, const flashtp_edges *edges, int32_t *row_ptr,
+                                                             int32_t *sender, int32_t *edge, int64_t report[2],
+                                                             void *workspace, size_t workspace_bytes, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
