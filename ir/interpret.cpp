@@ -14,7 +14,8 @@ using interpreter::Warp;
 
 /// On a GPU (task, chunk, warp) run in no order and are told apart as writers; on a CPU one thread runs all tasks of its rows.
 template <class T>
-void run_rows(const std::vector<Plan>& plans, const InterpreterArguments& arguments, std::int64_t rows_at_once, GlobalMemory& global) {
+void run_rows(const std::vector<Plan>& plans, const InterpreterArguments& arguments, std::int64_t rows_at_once,
+              GlobalMemory& global) {
     std::vector<Warp<T>> warps;
     for (const Plan& plan : plans) warps.emplace_back(plan, global);
     std::uint32_t writer = 0;

@@ -18,9 +18,10 @@ struct InterpreterBuffer {
 };
 
 struct InterpreterArguments {
-    std::vector<InterpreterBuffer> buffers;  ///< in the order of Kernel::buffers without tables; the caller zeroes what is `zeroed`
+    std::vector<InterpreterBuffer>
+        buffers;  ///< in the order of Kernel::buffers without tables; the caller zeroes what is `zeroed`
     std::int64_t rows = 0;
-    int rows_per_warp = 0;         ///< 0: the kernel's default on a GPU; on a CPU all rows in one call, else rows a call (a thread)
+    int rows_per_warp = 0;  ///< 0: the kernel's default on a GPU; on a CPU all rows in one call, else rows a call (a thread)
     bool complete_outputs = true;  ///< an element of an output that is not zeroed has to be written
 };
 

@@ -29,7 +29,8 @@ std::size_t Warp<T>::operator()(const Load* s) {
     for (std::size_t k = 0; k < s->dst.size(); ++k) {
         T* const dst = row(s->dst[k]);
         for (int lane = 0; lane < lanes; ++lane) {
-            const std::int64_t index = elements_[static_cast<std::size_t>(lane)] + static_cast<std::int64_t>(k) * a.component_stride;
+            const std::int64_t index =
+                elements_[static_cast<std::size_t>(lane)] + static_cast<std::int64_t>(k) * a.component_stride;
             dst[lane] = a.place == Place::global ? global_.get<T>(site_, a.buffer, index, lane)
                                                  : words_[shared_.read(site_, {a.buffer, index, lane})];
         }
@@ -69,7 +70,8 @@ void Warp<T>::check_distinct(const Access& a, std::size_t components, int lanes)
     if (!a.table && ((lanes == 1 && count == 1) || (lanes == 1 && step > 0) || nested || interleaved)) return;
     seen_.clear();
     for (int lane = 0; lane < lanes; ++lane)
-        for (std::int64_t k = 0; k < count; ++k) seen_.push_back(elements_[static_cast<std::size_t>(lane)] + k * a.component_stride);
+        for (std::int64_t k = 0; k < count; ++k)
+            seen_.push_back(elements_[static_cast<std::size_t>(lane)] + k * a.component_stride);
     std::sort(seen_.begin(), seen_.end());
     const auto twice = std::adjacent_find(seen_.begin(), seen_.end());
     if (twice != seen_.end()) site_.fail(fmt::format("two lanes or components store to element {}", *twice));
@@ -85,7 +87,8 @@ void Warp<T>::store(const Access& a, std::size_t components, StoreMode mode, int
         for (int lane = 0; lane < (some ? 1 : lanes); ++lane)
             for (std::size_t k = 0; k < components; ++k) {
                 const std::int64_t element = elements_[static_cast<std::size_t>(lane)];
-                body(SharedAccess{a.buffer, element + static_cast<std::int64_t>(k) * a.component_stride, some ? some_lane : lane}, k);
+                body(SharedAccess{a.buffer, element + static_cast<std::int64_t>(k) * a.component_stride, some ? some_lane : lane},
+                     k);
             }
     };
     if (a.place == Place::global) {

@@ -21,18 +21,18 @@ template <int width, class T>
         T* const dst = row(s->dst);
         const T *const a = row(s->a), *const b = row(s->b), *const c = row(s->c);
         switch (s->kind) {
-            case Arithmetic::move:
-                FLASHTP_LANES
-                for (int lane = 0; lane < lanes; ++lane) dst[lane] = a[lane];
-                break;
-            case Arithmetic::mul:
-                FLASHTP_LANES
-                for (int lane = 0; lane < lanes; ++lane) dst[lane] = a[lane] * b[lane];
-                break;
-            case Arithmetic::fma:
-                FLASHTP_LANES
-                for (int lane = 0; lane < lanes; ++lane) dst[lane] = std::fma(a[lane], b[lane], c[lane]);
-                break;
+        case Arithmetic::move:
+            FLASHTP_LANES
+            for (int lane = 0; lane < lanes; ++lane) dst[lane] = a[lane];
+            break;
+        case Arithmetic::mul:
+            FLASHTP_LANES
+            for (int lane = 0; lane < lanes; ++lane) dst[lane] = a[lane] * b[lane];
+            break;
+        case Arithmetic::fma:
+            FLASHTP_LANES
+            for (int lane = 0; lane < lanes; ++lane) dst[lane] = std::fma(a[lane], b[lane], c[lane]);
+            break;
         }
     }
 }
@@ -40,10 +40,10 @@ template <int width, class T>
 template <class T>
 [[gnu::always_inline]] inline void run_all(const Arithmetic* begin, const Arithmetic* end, T* registers, int lanes) {
     switch (lanes) {
-        case 32: return run_width<32>(begin, end, registers, lanes);
-        case 8: return run_width<8>(begin, end, registers, lanes);
-        case 4: return run_width<4>(begin, end, registers, lanes);
-        default: return run_width<0>(begin, end, registers, lanes);
+    case 32: return run_width<32>(begin, end, registers, lanes);
+    case 8: return run_width<8>(begin, end, registers, lanes);
+    case 4: return run_width<4>(begin, end, registers, lanes);
+    default: return run_width<0>(begin, end, registers, lanes);
     }
 }
 

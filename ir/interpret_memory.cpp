@@ -49,7 +49,8 @@ std::int64_t GlobalMemory::integer(const Site& site, BufferId id, std::int64_t i
 }
 
 void GlobalMemory::out_of_range(const Site& site, const Memory& m, std::int64_t index, int lane) {
-    site.fail(fmt::format("{}: element {} of {} is out of range, it has {}", lane_text(lane), index, m.declared->name, m.elements));
+    site.fail(
+        fmt::format("{}: element {} of {} is out of range, it has {}", lane_text(lane), index, m.declared->name, m.elements));
 }
 
 /// Warps run in no order: what one of them stores or adds without atomics belongs to it alone.
@@ -63,7 +64,8 @@ void GlobalMemory::note_write(const Site& site, Memory& m, std::int64_t index, S
         last.warp = writer;
         return;
     }
-    if (last.kind == Writer::none && !m.declared->zeroed) site.fail(where() + " is added to, but neither zeroed nor stored before");
+    if (last.kind == Writer::none && !m.declared->zeroed)
+        site.fail(where() + " is added to, but neither zeroed nor stored before");
     const bool atomics = mode == StoreMode::atomic && (last.kind == Writer::none || last.kind == Writer::atomic);
     if (!own && !atomics) site.fail(where() + " is added to, but another warp writes it without atomics, or this one does");
     if (last.kind == Writer::none) last.kind = mode == StoreMode::atomic ? Writer::atomic : Writer::add;

@@ -127,8 +127,8 @@ class SharedState {
     enum class Author : std::uint8_t { nobody, lane, lanes, stage };
     struct Word {
         Author author = Author::nobody;
-        std::int16_t writer = 0;       ///< lane or stage
-        std::int16_t reader = 0;       ///< lane, or several_readers
+        std::int16_t writer = 0;  ///< lane or stage
+        std::int16_t reader = 0;  ///< lane, or several_readers
         std::uint32_t write_epoch = 0, read_epoch = 0;
         std::uint32_t fill = 0;        ///< which fill of the stage
         std::uint32_t bulk_group = 0;  ///< last bulk reduction that reads it

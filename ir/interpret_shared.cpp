@@ -26,7 +26,8 @@ void SharedState::check_finished(const Site& site) const {
 std::size_t SharedState::locate(const Site& site, const SharedAccess& a) const {
     const SharedBuffer& s = site.task->shared[static_cast<std::size_t>(a.buffer)];
     if (a.index < 0 || a.index >= s.size)
-        site.fail(fmt::format("{}: element {} of shared {} is out of range, it has {}", lane_text(a.lane), a.index, s.name, s.size));
+        site.fail(
+            fmt::format("{}: element {} of shared {} is out of range, it has {}", lane_text(a.lane), a.index, s.name, s.size));
     return static_cast<std::size_t>(s.offset + a.index);
 }
 

@@ -115,8 +115,7 @@ template <class T>
 std::size_t Warp<T>::operator()(const WindowRead* s) {
     Window& w = windows_[static_cast<std::size_t>(s->window)];
     const std::int64_t position = value(s->position);
-    if (position != w.next)
-        site_.fail(fmt::format("window {} is read at {}, but {} is next", s->window, position, w.next));
+    if (position != w.next) site_.fail(fmt::format("window {} is read at {}, but {} is next", s->window, position, w.next));
     if (position >= w.end) site_.fail(fmt::format("window {} is read at {}, its end", s->window, position));
     ++w.next;
     return set(s->var, global_.integer(site_, w.buffer, position, true, some_lane));

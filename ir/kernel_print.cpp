@@ -144,7 +144,8 @@ void Printer::affine(std::string_view before, const Affine& a) {
     };
     for (const auto& [variable, factor] : a.terms) {
         sign(factor);
-        if (factor != 1 && factor != -1) put("{}*", factor < 0 ? -static_cast<std::uint64_t>(factor) : static_cast<std::uint64_t>(factor));
+        if (factor != 1 && factor != -1)
+            put("{}*", factor < 0 ? -static_cast<std::uint64_t>(factor) : static_cast<std::uint64_t>(factor));
         name(task_->ints, variable, 'i');
     }
     if (a.constant == 0 && !first) return;
@@ -240,25 +241,25 @@ std::string lines_around(const std::string& text, std::size_t at, int reach) {
 
 std::string_view to_string(BufferKind kind) {
     switch (kind) {
-        case BufferKind::operand: return "operand";
-        case BufferKind::index: return "index";
-        default: return "table";
+    case BufferKind::operand: return "operand";
+    case BufferKind::index: return "index";
+    default: return "table";
     }
 }
 
 std::string_view to_string(StoreMode mode) {
     switch (mode) {
-        case StoreMode::store: return "store";
-        case StoreMode::add: return "add";
-        default: return "atomic";
+    case StoreMode::store: return "store";
+    case StoreMode::add: return "add";
+    default: return "atomic";
     }
 }
 
 std::string_view to_string(CopyMechanism copy) {
     switch (copy) {
-        case CopyMechanism::barrier: return "barrier";
-        case CopyMechanism::groups: return "groups";
-        default: return "plain";
+    case CopyMechanism::barrier: return "barrier";
+    case CopyMechanism::groups: return "groups";
+    default: return "plain";
     }
 }
 

@@ -200,7 +200,8 @@ void TaskVerifier::check_span(SharedId id, const Affine& base, std::int64_t firs
     const SharedBuffer& s = task_.shared[static_cast<std::size_t>(id)];
     if (!base.terms.empty()) return;
     if (base.constant + first < 0 || base.constant + last >= s.size)
-        fail("elements {} to {} are not within shared buffer {} of {}", base.constant + first, base.constant + last, s.name, s.size);
+        fail("elements {} to {} are not within shared buffer {} of {}", base.constant + first, base.constant + last, s.name,
+             s.size);
 }
 
 void TaskVerifier::check_table(const Access& a) const {

@@ -34,20 +34,19 @@ OrderedJson task_json(const Task& task) {
     OrderedJson loops = OrderedJson::array();
     for (const Loop& loop : task.loops) loops.push_back(loop_json(loop));
     return OrderedJson{{"paths", task.paths},
-                {"lane_axis", task.lane_axis},
-                {"channels_per_lane", task.channels_per_lane},
-                {"channel_begin", task.channel_begin},
-                {"channel_end", task.channel_end},
-                {"loops", std::move(loops)}};
+                       {"lane_axis", task.lane_axis},
+                       {"channels_per_lane", task.channels_per_lane},
+                       {"channel_begin", task.channel_begin},
+                       {"channel_end", task.channel_end},
+                       {"loops", std::move(loops)}};
 }
 
 std::string task_text(const Task& task) {
     std::string loops;
     for (const Loop& loop : task.loops) loops += (loops.empty() ? "" : " > ") + loop_text(loop);
-    const std::string lanes =
-        task.lane_axis < 0 ? std::string("lanes alike")
-                           : fmt::format("lanes over axis {} channels [{}, {}), {} a lane", task.lane_axis,
-                                         task.channel_begin, task.channel_end, task.channels_per_lane);
+    const std::string lanes = task.lane_axis < 0 ? std::string("lanes alike")
+                                                 : fmt::format("lanes over axis {} channels [{}, {}), {} a lane", task.lane_axis,
+                                                               task.channel_begin, task.channel_end, task.channels_per_lane);
     return fmt::format("task: paths {}; {}; loops {}\n", fmt::join(task.paths, " "), lanes, loops.empty() ? "none" : loops);
 }
 
@@ -162,9 +161,9 @@ Ring parse_ring(const Json& json) {
 }  // namespace
 
 std::string to_string(const Schedule& s) {
-    std::string text = fmt::format("schedule: rows are {}, {} a warp; {} warps a block, {} blocks; factoring {}\n",
-                                   s.receiver_stationary ? "receivers" : "edges", s.rows_per_warp, s.warps_per_block,
-                                   s.min_blocks, s.factoring);
+    std::string text =
+        fmt::format("schedule: rows are {}, {} a warp; {} warps a block, {} blocks; factoring {}\n",
+                    s.receiver_stationary ? "receivers" : "edges", s.rows_per_warp, s.warps_per_block, s.min_blocks, s.factoring);
     if (s.ring.stages > 0)
         text += fmt::format("ring: {} stages by {}{}\n", s.ring.stages, copy_names[static_cast<std::size_t>(s.ring.copy)],
                             s.ring.hold ? ", held for the edge" : "");
@@ -178,17 +177,18 @@ std::string to_string(const Schedule& s) {
 std::string to_json(const Schedule& s) {
     OrderedJson tasks = OrderedJson::array();
     for (const Task& task : s.tasks) tasks.push_back(task_json(task));
-    const OrderedJson ring{{"stages", s.ring.stages}, {"copy", copy_names[static_cast<std::size_t>(s.ring.copy)]}, {"hold", s.ring.hold}};
+    const OrderedJson ring{
+        {"stages", s.ring.stages}, {"copy", copy_names[static_cast<std::size_t>(s.ring.copy)]}, {"hold", s.ring.hold}};
     return OrderedJson{{"tasks", std::move(tasks)},
-                {"receiver_stationary", s.receiver_stationary},
-                {"ring", ring},
-                {"stage_rows", s.stage_rows},
-                {"bulk_reduce", s.bulk_reduce},
-                {"warps_per_block", s.warps_per_block},
-                {"min_blocks", s.min_blocks},
-                {"rows_per_warp", s.rows_per_warp},
-                {"factoring", s.factoring},
-                {"reason", s.reason}}
+                       {"receiver_stationary", s.receiver_stationary},
+                       {"ring", ring},
+                       {"stage_rows", s.stage_rows},
+                       {"bulk_reduce", s.bulk_reduce},
+                       {"warps_per_block", s.warps_per_block},
+                       {"min_blocks", s.min_blocks},
+                       {"rows_per_warp", s.rows_per_warp},
+                       {"factoring", s.factoring},
+                       {"reason", s.reason}}
         .dump(2);
 }
 

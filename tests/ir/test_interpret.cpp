@@ -35,7 +35,8 @@ TEST_CASE("interpret: loads, arithmetic and stores, lane by lane, with the last 
     const RegId a = b.reg("a"), t = b.reg("t"), m = b.reg("m"), s = b.uniform("s");
     over_rows(b, Load{{a}, b.global(x, times(row, 4))}, Load{{s}, b.global(y, times(row, 1), 0)}, Mul{t, s, a}, Move{m, 0.5},
               Fma{m, m, a, t}, Store{b.global(out, times(row, 8), 2), {t, m}, StoreMode::store});
-    const Floats out_of = Launch(3, 2).floats(count_up(12)).floats({10, 20, 30}).floats(Floats(24, -1)).run(b.kernel).floats_of(2);
+    const Floats out_of =
+        Launch(3, 2).floats(count_up(12)).floats({10, 20, 30}).floats(Floats(24, -1)).run(b.kernel).floats_of(2);
     for (std::size_t n = 0; n < 12; ++n) {
         const float xv = static_cast<float>(n), yv = 10 * static_cast<float>(n / 4 + 1);
         CHECK(out_of[2 * n] == xv * yv);
@@ -65,7 +66,8 @@ TEST_CASE("interpret: double kernels, and operands narrower than the compute typ
     const BufferId x = b.input("x"), narrow = b.input("narrow"), out = b.output("out");
     b.buffer(narrow).dtype = DType::float32;
     const RegId a = b.reg("a"), c = b.reg("c");
-    b.then(Load{{a}, b.global(x, 0)}, Load{{c}, b.global(narrow, 0)}, Fma{a, a, c, 1e-12}, Store{b.global(out, 0), {a}, StoreMode::store});
+    b.then(Load{{a}, b.global(x, 0)}, Load{{c}, b.global(narrow, 0)}, Fma{a, a, c, 1e-12},
+           Store{b.global(out, 0), {a}, StoreMode::store});
     Launch launch(1);
     launch.doubles({0.1, 1, 2, 3}).floats({1, 1, 1, 0.5f}).doubles(Doubles(4)).run(b.kernel);
     CHECK(launch.doubles_of(1)[0] == 0.1 + 1e-12);
@@ -79,8 +81,8 @@ TEST_CASE("interpret: integers, loops, conditions and chunks") {
     const IntId e = b.integer("e"), m = b.integer("m"), i = b.integer("i"), n = b.integer("n");
     const RegId a = b.reg("a");
     b.then(Move{a, 0.0}, IntLoad{e, rows, times(int_chunk, 1)}, IntMin{m, times(e, 1), Affine(5)}, IntLet{n, 0});
-    b.then(For{i, 1, times(m, 1), 2,
-               block(IntSet{n, times(n, 1) + times(i, 10)}, If{times(i, 1), 3, block(Fma{a, 1.0, 1.0, a})})});
+    b.then(
+        For{i, 1, times(m, 1), 2, block(IntSet{n, times(n, 1) + times(i, 10)}, If{times(i, 1), 3, block(Fma{a, 1.0, 1.0, a})})});
     // n counts 10 * (1 + 3 + ...): as a loop bound it reaches a register.
     b.then(For{b.integer("j"), 0, times(n, 1), 1, block(Fma{a, 1.0, 100.0, a})});
     b.then(Store{b.global(out, times(int_chunk, 4)), {a}, StoreMode::store});
@@ -93,7 +95,8 @@ TEST_CASE("interpret: inactive lanes read zero and write nothing") {
     KernelBuilder b;
     const BufferId x = b.input("x"), out = b.output("out");
     const RegId a = b.reg("a");
-    b.then(Load{{a}, KernelBuilder::masked(b.global(x, 0), 3)}, Fma{a, a, 1.0, 7.0}, Store{b.global(out, 0), {a}, StoreMode::store});
+    b.then(Load{{a}, KernelBuilder::masked(b.global(x, 0), 3)}, Fma{a, a, 1.0, 7.0},
+           Store{b.global(out, 0), {a}, StoreMode::store});
     CHECK(Launch(1).floats({1, 2, 3}).floats(Floats(4)).run(b.kernel).floats_of(1) == Floats{8, 9, 10, 7});
 }
 
@@ -101,15 +104,16 @@ TEST_CASE("interpret: sums over lanes") {
     KernelBuilder b;
     const BufferId x = b.input("x"), out = b.output("out"), sum = b.sum("sum");
     const RegId a = b.reg("a"), c = b.reg("c"), u = b.uniform("u"), v = b.uniform("v");
-    b.then(Load{{a, c}, b.global(x, 0, 1, 4)}, LaneSum{{u, v}, {a, c}}, Mul{v, u, v}, Store{b.global(out, 0, 0), {u, v}, StoreMode::store},
-           ReduceStore{b.global(out, 2, 0), {a, c}, StoreMode::store}, ReduceStore{b.global(out, 2, 0), {a, a}, StoreMode::add},
-           ReduceStore{b.global(sum, 0, 0), {c}, StoreMode::atomic});
+    b.then(Load{{a, c}, b.global(x, 0, 1, 4)}, LaneSum{{u, v}, {a, c}}, Mul{v, u, v},
+           Store{b.global(out, 0, 0), {u, v}, StoreMode::store}, ReduceStore{b.global(out, 2, 0), {a, c}, StoreMode::store},
+           ReduceStore{b.global(out, 2, 0), {a, a}, StoreMode::add}, ReduceStore{b.global(sum, 0, 0), {c}, StoreMode::atomic});
     b.kernel.rows_per_warp = 2;
     CHECK(Launch(2).floats(count_up(8)).floats(Floats(4)).floats(Floats(1)).run(b.kernel).floats_of(1) == Floats{6, 132, 12, 28});
     KernelBuilder two = b;
     two.task().body.erase(two.task().body.begin() + 3, two.task().body.begin() + 6);
     two.kernel.rows_per_warp = 1;
-    CHECK(Launch(2).floats(count_up(8)).floats(Floats(4)).floats(Floats(1)).incomplete().run(two.kernel).floats_of(2) == Floats{44});
+    CHECK(Launch(2).floats(count_up(8)).floats(Floats(4)).floats(Floats(1)).incomplete().run(two.kernel).floats_of(2) ==
+          Floats{44});
 }
 
 TEST_CASE("interpret: sums over lanes add in the order of a butterfly") {
@@ -127,7 +131,8 @@ TEST_CASE("interpret: sums over lanes add in the order of a butterfly") {
 
 TEST_CASE("interpret: tables place lanes, and lanes that meet add one after the other") {
     KernelBuilder b;
-    const BufferId x = b.input("x"), out = b.output("out"), first = b.table("first", {9, 0, 0, 1, 2}), pairs = b.table("pairs", {1, 1, 0, 1});
+    const BufferId x = b.input("x"), out = b.output("out"), first = b.table("first", {9, 0, 0, 1, 2}),
+                   pairs = b.table("pairs", {1, 1, 0, 1});
     b.buffer(out).zeroed = true;
     const SharedId s = b.shared("s", 4);
     const RegId a = b.reg("a"), c = b.reg("c"), z = b.reg("z");
@@ -149,247 +154,8 @@ TEST_CASE("interpret: lanes exchange through shared memory, coalesced on both en
     over_rows(b, CopyLanes{s, 0, x, times(row, 12), 12, true, StoreMode::store}, SyncWarp{}, Load{{p, q, r}, b.local(s, 0, 3)},
               SyncWarp{}, Store{b.local(s, 0, 3), {r, q, p}, StoreMode::store}, SyncWarp{},
               CopyLanes{s, 0, out, times(row, 12), 12, false, StoreMode::store}, SyncWarp{});
-    CHECK(Launch(1).floats(count_up(12)).floats(Floats(12)).run(b.kernel).floats_of(1) == Floats{2, 1, 0, 5, 4, 3, 8, 7, 6, 11, 10, 9});
-}
-
-namespace {
-
-/// out[e][lane] = x[index[e]][lane] + x[index[e]][lane + 4] through a ring, as lowering writes it; hooks plant faults.
-struct RingKernel {
-    KernelBuilder b;
-    BufferId x, index, out;
-    SharedId ring;
-    IntId fill, fill_stage, stage, phase, i, k, n;
-    RegId lo, hi;
-    bool sync = true, wait = true, commit = true, refill_first = false;
-    std::int64_t bulk_bytes, count = 8;
-    bool bulk;
-    int waited_phase_step = 1;
-
-    explicit RingKernel(CopyMechanism copy, bool bulk_copies) : bulk_bytes(bulk_copies ? 32 : 0), bulk(bulk_copies) {
-        b.kernel.stages = 2;
-        b.kernel.copy = copy;
-        b.kernel.element_copies = !bulk;
-        b.kernel.rows_per_warp = 8;
-        x = b.input("x", 8, Row::sender), index = b.index("index"), out = b.output("out", 4);
-        ring = b.shared("ring", 16);
-        b.task().windows = 1;
-        fill = b.integer("fill"), fill_stage = b.integer("fill_stage"), stage = b.integer("stage"), phase = b.integer("phase");
-        i = b.integer("i"), k = b.integer("k"), n = b.integer("n");
-        lo = b.reg("lo"), hi = b.reg("hi");
-    }
-
-    Block refill() const {
-        const bool groups = b.kernel.copy == CopyMechanism::groups;
-        Block more = block(WindowRead{0, n, times(fill, 1)}, StageFill{fill_stage, bulk_bytes},
-                           AsyncCopy{ring, times(fill_stage, 8), x, times(n, 8), count, bulk, bulk ? 1 : 4});
-        if (commit && !groups) more.push_back({StageCommit{fill_stage}});
-        Block all = block(If{times(fill, 1), times(int_row_end, 1), std::move(more)});
-        if (groups) all.push_back({StageCommit{fill_stage}});
-        all.push_back({IntSet{fill, times(fill, 1) + Affine(1)}});
-        all.push_back({StageNext{fill_stage, {}}});
-        return all;
-    }
-
-    Kernel kernel() {
-        Block body;
-        const auto put = [&](auto node) { body.push_back({std::move(node)}); };
-        if (wait) put(StageWait{stage, phase});
-        const auto refilled = [&] {
-            for (KernelStatement& s : refill()) body.push_back(std::move(s));
-        };
-        if (refill_first) refilled();
-        put(Load{{lo, hi}, b.local(ring, times(stage, 8), 1, 4)});
-        if (sync) put(SyncWarp{});
-        if (!refill_first) refilled();
-        put(StageNext{stage, waited_phase_step ? std::optional(phase) : std::nullopt});
-        put(Fma{lo, hi, 1.0, lo});
-        put(Store{b.global(out, times(i, 4)), {lo}, StoreMode::store});
-        b.then(RingBegin{}, WindowOpen{0, index, times(int_row_begin, 1), times(int_row_end, 1)}, IntLet{fill, times(int_row_begin, 1)},
-               IntLet{fill_stage, 0}, IntLet{stage, 0}, IntLet{phase, 0}, For{k, 0, 2, 1, refill()},
-               For{i, times(int_row_begin, 1), times(int_row_end, 1), 1, std::move(body)});
-        return b.kernel;
-    }
-
-    std::string error(std::int64_t rows = 5) {
-        const Kernel built = kernel();
-        return internal_error_of([&] { Launch(rows).floats(count_up(40)).null().floats(Floats(20)).incomplete().run(built); });
-    }
-};
-
-}  // namespace
-
-TEST_CASE("interpret: a ring by barriers, groups and plain copies gives the same rows") {
-    const std::pair<CopyMechanism, bool> kinds[] = {
-        {CopyMechanism::barrier, true}, {CopyMechanism::barrier, false}, {CopyMechanism::groups, false}, {CopyMechanism::plain, false}};
-    for (const auto& [copy, bulk] : kinds) {
-        for (const int rows_per_warp : {1, 2, 5}) {
-            const Kernel kernel = RingKernel(copy, bulk).kernel();
-            const Floats r = Launch(5, rows_per_warp).floats(count_up(40)).indices({4, 0, 1, 0, 3}).floats(Floats(20)).run(kernel).floats_of(1);
-            for (const std::size_t e : {0, 1, 2, 3, 4}) {
-                const float sender = Floats{4, 0, 1, 0, 3}[e];
-                for (std::size_t lane = 0; lane < 4; ++lane) CHECK(r[4 * e + lane] == 16 * sender + 2 * static_cast<float>(lane) + 4);
-            }
-        }
-    }
-    CHECK(RingKernel(CopyMechanism::barrier, true).error() == "(no error)");
-}
-
-TEST_CASE("interpret: the ring's rules") {
-    const auto error = [](auto change, CopyMechanism copy = CopyMechanism::barrier) {
-        RingKernel r(copy, copy == CopyMechanism::barrier);
-        change(r);
-        return r.error();
-    };
-    std::string message = error([](RingKernel& r) { r.sync = false; });
-    CHECK(contains(message, "the copy to shared ring[0] of stage 0 comes while lanes still read it: no SyncWarp since"));
-    CHECK(contains(message, "  at: async shared ring[8*fill_stage] = x[8*n], 8 bulk\n  with chunk=0 row_begin=0 row_end=5 fill=2"));
-    CHECK(contains(message, "\n> "));
-    CHECK(contains(error([](RingKernel& r) { r.sync = false; }, CopyMechanism::plain), "comes while lanes still read it"));
-
-    CHECK(contains(error([](RingKernel& r) { r.wait = false; }), "lane 0 reads shared ring[0] of stage 0 before StageWait"));
-    CHECK(contains(error([](RingKernel& r) { r.wait = false; }, CopyMechanism::plain), "of stage 0 before StageWait"));
-    CHECK(contains(error([](RingKernel& r) { r.count = 4, r.bulk_bytes = 16; }), "lane 0 reads shared ring[4], which nobody has written"));
-    CHECK(contains(error([](RingKernel& r) { r.bulk_bytes = 48; }), "stage 0 expects 48 bytes of bulk copies and gets 32"));
-    CHECK(contains(error([](RingKernel& r) { r.commit = false; }), "stage 1 is filled before stage 0 is committed"));
-    CHECK(contains(error([](RingKernel& r) { r.refill_first = true; }), "lane 0 reads shared ring[0] of stage 0 before StageWait"));
-    CHECK(contains(error([](RingKernel& r) { r.waited_phase_step = 0; }), "StageWait for phase 0 of stage 0, which is in phase 1"));
-}
-
-TEST_CASE("interpret: the ring's states") {
-    // Each row is a task body for a ring of two stages at which the interpreter stops.
-    struct Case {
-        const char* message;
-        CopyMechanism copy;
-        Block (*body)(IntId zero, IntId one, RegId);
-    };
-    constexpr auto barrier = CopyMechanism::barrier, groups = CopyMechanism::groups;
-    static const auto copy = [](std::int64_t at) { return AsyncCopy{0, at, 0, 0, 4, false, 4}; };
-    const Case cases[] = {
-        {"a stage is used before RingBegin", barrier, [](IntId z, IntId, RegId) { return block(StageFill{z, 0}); }},
-        {"the ring begins twice", barrier, [](IntId, IntId, RegId) { return block(RingBegin{}, RingBegin{}); }},
-        {"an asynchronous copy outside StageFill and StageCommit", barrier,
-         [](IntId, IntId, RegId) { return block(RingBegin{}, copy(0)); }},
-        {"stage 0 is refilled before StageWait", barrier,
-         [](IntId z, IntId, RegId) { return block(RingBegin{}, StageFill{z, 0}, copy(0), StageCommit{z}, StageFill{z, 0}); }},
-        {"stage 1 is committed, but it is not being filled", barrier,
-         [](IntId z, IntId o, RegId) { return block(RingBegin{}, StageFill{z, 0}, copy(0), StageCommit{o}); }},
-        {"StageWait for stage 0, which was never filled", barrier, [](IntId z, IntId, RegId) { return block(RingBegin{}, StageWait{z, z}); }},
-        {"StageWait for stage 0, which is not committed", barrier,
-         [](IntId z, IntId, RegId) { return block(RingBegin{}, StageFill{z, 0}, copy(0), StageWait{z, z}); }},
-        {"StageWait for phase 1 of stage 0, which is in phase 0", barrier,
-         [](IntId z, IntId o, RegId) { return block(RingBegin{}, StageFill{z, 0}, copy(0), StageCommit{z}, StageWait{z, o}); }},
-        {"the warp ends while stage 0 is in flight", barrier,
-         [](IntId z, IntId, RegId) { return block(RingBegin{}, StageFill{z, 0}, copy(0), StageCommit{z}); }},
-        {"meets another copy to stage 0", barrier,
-         [](IntId z, IntId, RegId) { return block(RingBegin{}, StageFill{z, 0}, copy(0), copy(0)); }},
-        {"stage 2 of 2", barrier, [](IntId z, IntId, RegId) { return block(RingBegin{}, IntSet{z, 2}, StageFill{z, 0}); }},
-        {"lane 0 writes shared s[0], which a copy to stage 0 fills", barrier,
-         [](IntId z, IntId, RegId a) {
-             return block(RingBegin{}, StageFill{z, 0}, copy(0), Store{{Place::shared, 0, 0, 1, 1, 4, {}, {}}, {a}, StoreMode::store});
-         }},
-        {"of stage 0 comes after a lane wrote it: no SyncWarp since", barrier,
-         [](IntId z, IntId, RegId a) {
-             return block(RingBegin{}, Store{{Place::shared, 0, 0, 1, 1, 4, {}, {}}, {a}, StoreMode::store}, StageFill{z, 0}, copy(0));
-         }},
-        {"lane 0 reads shared s[4], which the last fill of stage 0 left out", barrier,
-         [](IntId z, IntId o, RegId a) {
-             return block(RingBegin{}, StageFill{z, 0}, copy(0), copy(4), StageCommit{z}, StageWait{z, z}, StageFill{z, 0}, copy(0),
-                          StageCommit{z}, StageWait{z, o}, Load{{a}, {Place::shared, 0, 4, 1, 1, 4, {}, {}}});
-         }},
-        {"StageWait for stage 0 twice", groups,
-         [](IntId z, IntId, RegId) {
-             return block(RingBegin{}, StageFill{z, 0}, copy(0), StageCommit{z}, StageWait{z, z}, StageWait{z, z});
-         }},
-        {"StageWait for stage 1, but stage 0 was committed before it", groups,
-         [](IntId z, IntId o, RegId) {
-             return block(RingBegin{}, StageFill{z, 0}, copy(0), StageCommit{z}, StageFill{o, 0}, copy(4), StageCommit{o}, StageWait{o, o});
-         }},
-        {"StageWait for stage 1, but nothing was committed before it", groups,
-         [](IntId z, IntId o, RegId) {
-             return block(RingBegin{}, StageCommit{z}, StageFill{o, 0}, copy(4), StageCommit{o}, StageWait{o, o});
-         }},
-    };
-    for (const Case& c : cases) {
-        KernelBuilder b;
-        b.kernel.stages = 2;
-        b.kernel.copy = c.copy;
-        b.kernel.element_copies = true;
-        b.input("x", 8), b.shared("s", 8);
-        const IntId zero = b.integer("zero"), one = b.integer("one");
-        const RegId a = b.reg("a");
-        b.then(IntLet{zero, 0}, IntLet{one, 1}, Move{a, 0.0});
-        for (KernelStatement& s : c.body(zero, one, a)) b.task().body.push_back(std::move(s));
-        const std::string error = internal_error_of([&] { Launch(1).floats(Floats(8)).run(b.kernel); });
-        CAPTURE(error);
-        CHECK(contains(error, c.message));
-    }
-}
-
-TEST_CASE("interpret: a barrier may be waited for again") {
-    KernelBuilder b;
-    b.kernel.stages = 1;
-    b.kernel.copy = CopyMechanism::barrier;
-    const BufferId x = b.input("x"), out = b.output("out");
-    const SharedId s = b.shared("s", 4);
-    const IntId zero = b.integer("zero");
-    const RegId a = b.reg("a");
-    b.then(IntLet{zero, 0}, RingBegin{}, StageFill{zero, 16}, AsyncCopy{s, 0, x, 0, 4, true}, StageCommit{zero}, StageWait{zero, zero},
-           StageWait{zero, zero}, Load{{a}, b.local(s, 0)}, Store{b.global(out, 0), {a}, StoreMode::store});
-    CHECK(Launch(1).floats({1, 2, 3, 4}).floats(Floats(4)).run(b.kernel).floats_of(1) == Floats{1, 2, 3, 4});
-}
-
-namespace {
-
-/// A kernel of 4 lanes with shared s[8], input x and output out, and a register a = 1.
-struct SharedKernel {
-    KernelBuilder b;
-    BufferId x = b.input("x"), out = b.output("out");
-    SharedId s = b.shared("s", 8);
-    RegId a = b.reg("a"), c = b.reg("c"), u = b.uniform("u");
-    SharedKernel() { b.then(Move{a, 1.0}); }
-    Store put(Affine base, std::int64_t stride = 1) const { return {b.local(s, std::move(base), stride), {a}, StoreMode::store}; }
-    Load get(Affine base, std::int64_t stride = 1) const { return {{c}, b.local(s, std::move(base), stride)}; }
-    template <class... Nodes>
-    std::string error(Nodes&&... nodes) {
-        b.then(std::forward<Nodes>(nodes)...);
-        return internal_error_of([&] { Launch(1).floats(Floats(8)).floats(Floats(8)).incomplete().run(b.kernel); });
-    }
-};
-
-#define CHECK_SHARED(message, ...)                       \
-    do {                                                 \
-        SharedKernel k;                                  \
-        const std::string error = k.error(__VA_ARGS__);  \
-        CAPTURE(error);                                  \
-        CHECK(contains(error, message));                 \
-    } while (false)
-
-}  // namespace
-
-TEST_CASE("interpret: shared words need SyncWarp between lanes") {
-    CHECK_SHARED("(no error)", k.put(0), k.get(0), k.put(0), SyncWarp{}, k.get(3, -1), SyncWarp{}, k.put(0));
-    CHECK_SHARED("lane 0 reads shared s[3], which lane 3 has written, without SyncWarp in between\n  at: c = shared s[3; -1 lane]",
-                 k.put(0), k.get(3, -1));
-    CHECK_SHARED("lane 0 writes shared s[3], which lane 3 reads, without SyncWarp in between", k.put(0), SyncWarp{}, k.get(0), k.put(3, -1));
-    CHECK_SHARED("lane 0 writes shared s[0], which another lane reads, without SyncWarp in between", k.put(0), SyncWarp{}, k.get(0, 0),
-                 k.put(0));
-    CHECK_SHARED("lane 0 writes shared s[3], which lane 3 has written, without SyncWarp in between", k.put(0), k.put(3, -1));
-    CHECK_SHARED("lane 0 reads shared s[4], which nobody has written", k.put(0), k.get(4));
-    CHECK_SHARED("lane 3 and another lane store to shared s[0]", [&] {
-        const BufferId t = k.b.table("t", {0, 1, 2, 0});
-        return Store{KernelBuilder::through(k.b.local(k.s, 0), t, 0), {k.a}, StoreMode::store};
-    }());
-    CHECK_SHARED("lane 0 reads shared s[4], which lane 3 has written, without SyncWarp in between",
-                 CopyLanes{k.s, 1, k.x, 0, 4, true, StoreMode::store}, k.get(4, -1));
-    CHECK_SHARED("lane 0 reads shared s[1], which lane 1 has written, without SyncWarp in between", k.put(0),
-                 CopyLanes{k.s, 1, k.out, 0, 3, false, StoreMode::store});
-    CHECK_SHARED("lane 0 reads shared s[0], which some lane has written, without SyncWarp in between",
-                 ReduceStore{k.b.local(k.s, 0, 0), {k.a}, StoreMode::store}, k.get(0, 0));
-    CHECK_SHARED("lane 0 reads shared s[0], which some lane has written", k.put(0), SyncWarp{}, [&] {
-        const BufferId t = k.b.table("t", {0, 0, 0, 0});
-        return Store{KernelBuilder::through(k.b.local(k.s, 0), t, 0), {k.a}, StoreMode::add};
-    }(), k.get(0, 0));
+    CHECK(Launch(1).floats(count_up(12)).floats(Floats(12)).run(b.kernel).floats_of(1) ==
+          Floats{2, 1, 0, 5, 4, 3, 8, 7, 6, 11, 10, 9});
 }
 
 TEST_CASE("interpret: each warp starts with its shared memory unwritten") {
@@ -410,7 +176,8 @@ TEST_CASE("interpret: accesses out of range name the buffer, the lane and the el
     const BufferId x = b.input("x", 4), out = b.output("out", 4), senders = b.index("senders");
     const IntId s = b.integer("s");
     const RegId a = b.reg("a");
-    over_rows(b, IntLoad{s, senders, times(row, 1)}, Load{{a}, b.global(x, times(s, 4))}, Store{b.global(out, times(row, 4)), {a}, StoreMode::store});
+    over_rows(b, IntLoad{s, senders, times(row, 1)}, Load{{a}, b.global(x, times(s, 4))},
+              Store{b.global(out, times(row, 4)), {a}, StoreMode::store});
     const auto error = [&](std::size_t x_size, std::size_t out_size, std::vector<std::int32_t> index) {
         return internal_error_of([&] { Launch(2).floats(Floats(x_size)).floats(Floats(out_size)).indices(index).run(b.kernel); });
     };
@@ -421,10 +188,11 @@ TEST_CASE("interpret: accesses out of range name the buffer, the lane and the el
     CHECK(contains(error(8, 8, {-1, 0}), "lane 0: element -4 of x is out of range"));
     CHECK(contains(error(8, 7, {0, 1}), "lane 3: element 7 of out is out of range, it has 7"));
     CHECK(contains(error(8, 8, {0}), "some lane: element 1 of senders is out of range, it has 1"));
-    CHECK_SHARED("lane 1: element 8 of shared s is out of range, it has 8", k.put(times(int_row_end, 7)));
     CHECK(contains(internal_error_of([&] { Launch(1).floats({}).run(b.kernel); }), "no memory for buffer out"));
-    CHECK(contains(internal_error_of([&] { Launch(1).floats({}).floats({}).null().null().run(b.kernel); }), "memory for 4 buffers, but it has 3"));
-    CHECK(contains(internal_error_of([&] { Launch(1).floats(Floats(4)).floats(Floats(4)).null().run(b.kernel); }), "index buffer senders is null"));
+    CHECK(contains(internal_error_of([&] { Launch(1).floats({}).floats({}).null().null().run(b.kernel); }),
+                   "memory for 4 buffers, but it has 3"));
+    CHECK(contains(internal_error_of([&] { Launch(1).floats(Floats(4)).floats(Floats(4)).null().run(b.kernel); }),
+                   "index buffer senders is null"));
 }
 
 TEST_CASE("interpret: index buffers that are null are the identity where that is allowed") {
@@ -452,55 +220,13 @@ TEST_CASE("interpret: windows are read in order, up to their end") {
           }) == "(no error)");
     CHECK(contains(error([](KernelBuilder& b, BufferId w, IntId s) { b.then(WindowOpen{0, w, 1, 4}, WindowRead{0, s, 2}); }),
                    "window 0 is read at 2, but 1 is next"));
-    CHECK(contains(error([](KernelBuilder& b, BufferId w, IntId s) { b.then(WindowOpen{0, w, 1, 2}, WindowRead{0, s, 1}, WindowRead{0, s, 2}); }),
+    CHECK(contains(error([](KernelBuilder& b, BufferId w, IntId s) {
+                       b.then(WindowOpen{0, w, 1, 2}, WindowRead{0, s, 1}, WindowRead{0, s, 2});
+                   }),
                    "window 0 is read at 2, its end"));
-    CHECK(contains(error([](KernelBuilder& b, BufferId w, IntId) { b.then(WindowOpen{0, w, 1, 5}); }), "element 4 of senders is out of range"));
+    CHECK(contains(error([](KernelBuilder& b, BufferId w, IntId) { b.then(WindowOpen{0, w, 1, 5}); }),
+                   "element 4 of senders is out of range"));
     CHECK(error([](KernelBuilder& b, BufferId w, IntId) { b.then(WindowOpen{0, w, 4, 4}); }) == "(no error)");
-}
-
-namespace {
-
-/// Adds two elements a lane of x to sum at every row, from two halves of shared memory in turn.
-struct BulkKernel {
-    KernelBuilder b;
-    bool sync = true;
-    int pending = 1;
-    bool last_wait = true;
-    std::string error(Floats* result = nullptr) {
-        b.kernel.rows_per_warp = 8;
-        b.integer("row");
-        const BufferId x = b.input("x", 4), sum = b.sum("sum", 4);
-        const SharedId s = b.shared("s", 8);
-        const IntId half = b.integer("half");
-        const RegId a = b.reg("a");
-        Block body = block(BulkWait{pending}, Load{{a}, b.global(x, times(row, 4))}, Store{b.local(s, times(half, 4)), {a}, StoreMode::store});
-        if (sync) body.push_back({SyncWarp{}});
-        body.push_back({BulkReduce{s, times(half, 4), sum, 0, 4}});
-        body.push_back({IntSet{half, times(half, -1) + Affine(1)}});
-        b.then(IntLet{half, 0}, For{row, times(int_row_begin, 1), times(int_row_end, 1), 1, std::move(body)});
-        if (last_wait) b.then(BulkWait{0});
-        return internal_error_of([&] {
-            const Floats r = Launch(4).floats(count_up(16)).floats(Floats(4)).run(b.kernel).floats_of(1);
-            if (result) *result = r;
-        });
-    }
-};
-
-}  // namespace
-
-TEST_CASE("interpret: bulk reductions from two halves in turn") {
-    Floats sums;
-    CHECK(BulkKernel().error(&sums) == "(no error)");
-    CHECK(sums == Floats{24, 28, 32, 36});
-    BulkKernel unsynced;
-    unsynced.sync = false;
-    CHECK(contains(unsynced.error(), "some lane reads shared s[0], which lane 0 has written, without SyncWarp in between"));
-    BulkKernel early;
-    early.pending = 2;
-    CHECK(contains(early.error(), "lane 0 writes shared s[0], which a bulk reduction may still read: BulkWait is missing"));
-    BulkKernel open;
-    open.last_wait = false;
-    CHECK(contains(open.error(), "the warp ends while a bulk reduction may still read its shared memory"));
 }
 
 namespace {
@@ -528,7 +254,8 @@ TEST_CASE("interpret: races between warps on global memory") {
     const Affine own = times(int_row_begin, 4);
     const auto run = [&](bool zeroed, auto... statements) {
         RaceKernel k;
-        const std::string error = race(zeroed, k.b, k.put(statements.first ? k.sum : k.out, statements.second.first, statements.second.second)...);
+        const std::string error =
+            race(zeroed, k.b, k.put(statements.first ? k.sum : k.out, statements.second.first, statements.second.second)...);
         return error;
     };
     const auto at = [](bool sum, const Affine& base, StoreMode mode) { return std::pair(sum, std::pair(base, mode)); };
@@ -539,10 +266,14 @@ TEST_CASE("interpret: races between warps on global memory") {
     CHECK(contains(run(true, at(false, 0, store)), "lane 0: element 0 of out is stored, but another warp writes it as well"));
     CHECK(contains(run(true, at(false, times(int_row_begin, 3), store)), "lane 0: element 3 of out is stored, but another warp"));
     CHECK(contains(run(true, at(false, 0, add)), "element 0 of out is added to, but another warp writes it without atomics"));
-    CHECK(contains(run(true, at(true, own, atomic), at(true, own, store), at(true, 0, atomic)), "without atomics, or this one does"));
-    CHECK(contains(run(true, at(true, 0, atomic), at(true, 0, store)), "element 0 of sum is added to, but another warp writes it"));
-    CHECK(contains(run(true, at(true, 0, atomic), at(true, own, add)), "element 0 of sum is added to, but another warp writes it"));
-    CHECK(contains(run(false, at(false, own, add)), "lane 0: element 0 of out is added to, but neither zeroed nor stored before"));
+    CHECK(contains(run(true, at(true, own, atomic), at(true, own, store), at(true, 0, atomic)),
+                   "without atomics, or this one does"));
+    CHECK(
+        contains(run(true, at(true, 0, atomic), at(true, 0, store)), "element 0 of sum is added to, but another warp writes it"));
+    CHECK(
+        contains(run(true, at(true, 0, atomic), at(true, own, add)), "element 0 of sum is added to, but another warp writes it"));
+    CHECK(
+        contains(run(false, at(false, own, add)), "lane 0: element 0 of out is added to, but neither zeroed nor stored before"));
 }
 
 TEST_CASE("interpret: two lanes of one statement do not store to one element") {
@@ -556,9 +287,11 @@ TEST_CASE("interpret: two lanes of one statement do not store to one element") {
                    "two lanes or components store to element 1"));
     b = k.b;
     b.then(Store{k.b.global(k.out, 0, 2, 2), {k.a, k.a}, StoreMode::store});
-    CHECK(contains(internal_error_of([&] { Launch(1).floats(Floats(9)).floats(Floats(4)).run(b.kernel); }), "store to element 2"));
+    CHECK(
+        contains(internal_error_of([&] { Launch(1).floats(Floats(9)).floats(Floats(4)).run(b.kernel); }), "store to element 2"));
     b = k.b;
-    b.then(Store{k.b.global(k.out, 0, 2, 1), {k.a, k.a}, StoreMode::store}, Store{k.b.global(k.out, 0, 1, 4), {k.a, k.a}, StoreMode::store});
+    b.then(Store{k.b.global(k.out, 0, 2, 1), {k.a, k.a}, StoreMode::store},
+           Store{k.b.global(k.out, 0, 1, 4), {k.a, k.a}, StoreMode::store});
     CHECK(internal_error_of([&] { Launch(1).floats(Floats(9)).floats(Floats(4)).run(b.kernel); }) == "(no error)");
 }
 
@@ -589,7 +322,8 @@ TEST_CASE("interpret: on a CPU one call runs all tasks and chunks of its rows") 
     for (const int rows_per_call : {0, 1, 2})
         CHECK(Launch(3, rows_per_call).floats(Floats(12)).run(b.kernel).floats_of(0) == Floats(12, 2));
     b.kernel.target.platform = Platform::cuda;
-    CHECK(contains(internal_error_of([&] { Launch(3).floats(Floats(12)).run(b.kernel); }), "another warp writes it without atomics"));
+    CHECK(contains(internal_error_of([&] { Launch(3).floats(Floats(12)).run(b.kernel); }),
+                   "another warp writes it without atomics"));
 }
 
 TEST_CASE("interpret: no rows run nothing") {

@@ -40,7 +40,8 @@ TEST_CASE("kernel: what integers are multiples of") {
     const BufferId rows = b.index("rows");
     const IntId e = b.integer("e"), base = b.integer("base"), half = b.integer("half"), k = b.integer("k"), x = b.integer("x");
     b.then(IntLoad{e, rows, Affine(0)}, IntLet{base, times(e, 24) + Affine(8)}, IntLet{half, Affine(0)},
-           For{k, Affine(6), Affine(60), 4, block(IntSet{half, times(half, 3) + Affine(12)})}, IntMin{x, times(base, 2), Affine(12)});
+           For{k, Affine(6), Affine(60), 4, block(IntSet{half, times(half, 3) + Affine(12)})},
+           IntMin{x, times(base, 2), Affine(12)});
     const std::vector<std::int64_t> divisors = int_divisors(b.task());
     CHECK(divisors == std::vector<std::int64_t>{1, 1, 1, 1, 8, 12, 2, 4});
     CHECK(divisor_of(times(base, 3) + Affine(16), divisors) == 8);
@@ -64,7 +65,8 @@ KernelBuilder every_construct() {
     b.task().comments = {"path 0"};
     b.task().windows = 1;
     const SharedId ring = b.shared("ring", 16);
-    const IntId e = b.integer("e"), s = b.integer("s"), m = b.integer("m"), stage = b.integer("stage"), phase = b.integer("phase");
+    const IntId e = b.integer("e"), s = b.integer("s"), m = b.integer("m"), stage = b.integer("stage"),
+                phase = b.integer("phase");
     const RegId a = b.reg("a"), c = b.reg("c"), u = b.uniform("u"), v = b.uniform("v");
     b.then(Comment{"a comment"}, IntLet{e, times(int_chunk, 2) + times(int_row_begin, -1) + Affine(-3)}, IntSet{e, Affine(0)},
            IntLoad{s, sender, times(e, 1), true}, IntLoad{s, sender, Affine(7), false, false}, IntMin{m, times(s, 1), Affine(4)},
@@ -196,13 +198,13 @@ struct Sample {
 };
 
 /// The sample with some statements appended does not verify, with this message.
-#define CHECK_REFUSED(message, ...)                                 \
-    do {                                                            \
-        Sample s;                                                   \
-        const std::string error = s.error(__VA_ARGS__);             \
-        CAPTURE(error);                                             \
-        CHECK(contains(error, std::string("kernel k, task t: ") + message)); \
-        CHECK(contains(error, "\n> "));                             \
+#define CHECK_REFUSED(message, ...)                                                                                              \
+    do {                                                                                                                         \
+        Sample s;                                                                                                                \
+        const std::string error = s.error(__VA_ARGS__);                                                                          \
+        CAPTURE(error);                                                                                                          \
+        CHECK(contains(error, std::string("kernel k, task t: ") + message));                                                     \
+        CHECK(contains(error, "\n> "));                                                                                          \
     } while (false)
 
 }  // namespace
@@ -268,7 +270,8 @@ TEST_CASE("kernel: verify refuses buffers used against their role") {
         return ReduceStore{s.b.global(s.sum, 0, 0), {s.a}, StoreMode::atomic};
     }());
     CHECK_REFUSED("several lanes store to one element", (Store{s.b.global(s.out, 0, 0), {s.a}, StoreMode::store}));
-    CHECK_REFUSED("sums over lanes are stored contiguously", (ReduceStore{s.b.global(s.sum, 0, 0, 2), {s.a, s.a}, StoreMode::atomic}));
+    CHECK_REFUSED("sums over lanes are stored contiguously",
+                  (ReduceStore{s.b.global(s.sum, 0, 0, 2), {s.a, s.a}, StoreMode::atomic}));
     CHECK_REFUSED("5 active lanes of 4", (Load{{s.c}, KernelBuilder::masked(s.b.global(s.x, 0), 5)}));
     CHECK_REFUSED("0 active lanes of 4", (Load{{s.c}, KernelBuilder::masked(s.b.global(s.x, 0), 0)}));
     CHECK_REFUSED("shared buffer 2 does not exist", (Load{{s.c}, s.b.local(2, 0)}));
@@ -332,7 +335,8 @@ TEST_CASE("kernel: verify refuses declarations that contradict themselves") {
     CHECK(contains(error([](Kernel& k) { k.buffers[0].operand->width = 0; }), "an operand has no columns"));
     CHECK(contains(error([](Kernel& k) { k.tasks[0].ints.resize(2); }), "the reserved integers are missing"));
     CHECK(contains(error([](Kernel& k) { k.tasks[0].chunks = 0; }), "there is no chunk"));
-    CHECK(contains(error([](Kernel& k) { k.shared_elements = 19; }), "shared buffer ring [4, 20) is not within the warp's 19 elements"));
+    CHECK(contains(error([](Kernel& k) { k.shared_elements = 19; }),
+                   "shared buffer ring [4, 20) is not within the warp's 19 elements"));
 }
 
 TEST_CASE("kernel: equality sees every field") {
