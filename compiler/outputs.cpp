@@ -19,12 +19,13 @@ std::vector<Written> written_outputs(const std::vector<Nest>& nests) {
 
 bool disjoint_channels(const Task& a, const Task& b) { return a.channel_end <= b.channel_begin || b.channel_end <= a.channel_begin; }
 
-// Whole views are compared: segments are contiguous, so two views overlap where their ranges do.
+// Whole views are compared: segments are contiguous, so two views overlap where their ranges do. Disjoint pairs share channels.
 bool conflict(const std::vector<Nest>& nests, const Written& a, const Written& b) {
     const Binding& x = *nests[a.nest].program().values[a.value].binding;
     const Binding& y = *nests[b.nest].program().values[b.value].binding;
     if (x.operand != y.operand || x.view.end() <= y.view.offset || y.view.end() <= x.view.offset) return false;
-    const bool by_lane = nests[a.nest].place(a.value).lane && nests[b.nest].place(b.value).lane && x.view == y.view;
+    const bool by_lane =
+        nests[a.nest].place(a.value).lane && nests[b.nest].place(b.value).lane && x.view == y.view && !x.view.pair;
     return !(a.nest != b.nest && by_lane && disjoint_channels(nests[a.nest].task(), nests[b.nest].task()));
 }
 
@@ -37,10 +38,12 @@ StoreMode mode_of(const std::vector<Nest>& nests, const Written& w, const std::v
     if (!owned(value.row)) return StoreMode::atomic;
     for (const Written& other : all)
         if ((other.nest != w.nest || other.value != w.value) && conflict(nests, w, other)) return met_by_others;
+    // Lanes and chunks of a pair view may meet in one element, like those of a value without the lanes' axis.
     const LoopMask missing = nest.missing_loops(w.value);
-    if ((missing & 1) && nest.task().loops[0].kind == LoopKind::chunk) return met_by_others;
-    // Lanes of a pair view may meet in one element.
-    return missing || value.binding->view.pair ? StoreMode::add : StoreMode::store;
+    const bool pair = value.binding->view.pair.has_value();
+    const bool grid_chunks = nest.loops() > 0 && nest.task().loops[0].kind == LoopKind::chunk;
+    if (grid_chunks && ((missing & 1) || pair)) return met_by_others;
+    return missing || pair ? StoreMode::add : StoreMode::store;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "compiler/keep_outputs.hpp"
@@ -41,8 +42,10 @@ std::vector<int> order_serial_axes(const Path& path, const AxisClasses& classes,
     return axes;
 }
 
-PathGroup single_path(int path, const PathProgram& paths, const EdgeProgram& program) {
+// A path that no output of the request needs makes no group.
+std::optional<PathGroup> single_path(int path, const PathProgram& paths, const EdgeProgram& program) {
     const EdgeProgram part = restrict_to_paths(program, {path});
+    if (part.statements.empty()) return std::nullopt;
     const AxisClasses classes = axis_classes(part);
     PathGroup group;
     group.paths = {path};
@@ -52,14 +55,16 @@ PathGroup single_path(int path, const PathProgram& paths, const EdgeProgram& pro
     return group;
 }
 
-/// What paths of one group have in common: the segment the lanes read, and the number of channels.
-using GroupKey = std::tuple<int, std::int64_t, std::int64_t>;
+/// What paths of one group have in common: the segment the lanes read, by channels or by pairs of them, and the number of lanes.
+using GroupKey = std::tuple<int, std::int64_t, bool, std::int64_t>;
 
 GroupKey key_of(const PathGroup& group, const PathProgram& paths) {
     const Path& path = paths.paths[group.paths[0]];
-    if (!group.single_axis()) return {-1 - group.paths[0], 0, 0};
     const Slot slot = !path.labels[slot_x].empty() || path.labels[slot_y].empty() ? slot_x : slot_y;
-    return {slot, path.views[slot]->offset, group.lane_extent};
+    // Lanes that run over the weight and the output only have no segment in common with another path's.
+    const bool joined = group.lane_axis < 0 || !path.labels[slot].empty();
+    if (!group.single_axis() || !joined) return {-1 - group.paths[0], 0, false, 0};
+    return {slot, path.views[slot]->offset, path.views[slot]->pair.has_value(), group.lane_extent};
 }
 
 std::int64_t second_offset(int path, const PathProgram& paths) {
@@ -83,9 +88,10 @@ std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& 
     std::vector<PathGroup> groups;
     std::map<GroupKey, std::size_t> index;
     for (int path = 0; path < static_cast<int>(paths.paths.size()); ++path) {
-        PathGroup single = single_path(path, paths, program);
-        const auto [at, fresh] = index.emplace(key_of(single, paths), groups.size());
-        if (fresh) groups.push_back(std::move(single));
+        std::optional<PathGroup> single = single_path(path, paths, program);
+        if (!single) continue;
+        const auto [at, fresh] = index.emplace(key_of(*single, paths), groups.size());
+        if (fresh) groups.push_back(std::move(*single));
         else groups[at->second].paths.push_back(path);
     }
     for (PathGroup& group : groups) renumber(group, paths, program);

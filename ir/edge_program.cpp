@@ -133,12 +133,13 @@ AxisClasses axis_classes(const EdgeProgram& program) {
         first[v + 1] = first[v] + static_cast<int>(program.values[v].extents.size());
     }
     UnionFind loops(first.back());
-    for (const Statement& s : program.statements) {
-        std::map<char, int> bound;
+    std::map<std::pair<int, char>, int> bound;  // a path's label is one loop in all of its statements
+    for (int i = 0; const Statement& s : program.statements) {
+        const int scope = s.path >= 0 ? s.path : --i;
         for (const Use* use : uses_of(s)) {
             for (std::size_t axis = 0; axis < use->labels.size(); ++axis) {
                 const int here = first[use->value] + static_cast<int>(axis);
-                loops.join(here, bound.emplace(use->labels[axis], here).first->second);
+                loops.join(here, bound.emplace(std::pair(scope, use->labels[axis]), here).first->second);
             }
         }
     }

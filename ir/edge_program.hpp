@@ -74,7 +74,7 @@ Row join(Row a, Row b);
 /// Iteration space of a statement: the coarsest row kind that refines the rows of all its values.
 Row space_of(const EdgeProgram&, const Statement&);
 
-/// Axes that some statement binds to one label are one loop. Classes are numbered in order of first appearance.
+/// Axes that some statement, or several of one path, bind to one label are one loop. Classes are numbered in order of first appearance.
 struct AxisClasses {
     std::vector<std::vector<int>> of;  ///< by value, by axis; -1 where no statement uses the value
     std::vector<std::int64_t> extent;  ///< by class

@@ -380,7 +380,7 @@ void verify(const Kernel& kernel) {
     require(kernel.warps_per_block >= 1 && kernel.min_blocks >= 1 && kernel.rows_per_warp >= 1, "the launch shape is empty");
     require(kernel.stages >= 0 && kernel.shared_elements >= 0, "negative stages or shared memory");
     for (const Buffer& b : kernel.buffers) {
-        require(b.kind != BufferKind::operand || !b.operand || b.operand->width > 0, "an operand has no columns");
+        require(b.kind != BufferKind::operand || !b.operand || b.operand->width >= 0, "an operand has negative columns");
         require(b.kind != BufferKind::table || !b.table.empty(), "a table is empty");
     }
     for (const KernelTask& task : kernel.tasks) TaskVerifier(kernel, task).run();

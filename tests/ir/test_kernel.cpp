@@ -332,7 +332,7 @@ TEST_CASE("kernel: verify refuses declarations that contradict themselves") {
     CHECK(contains(error([](Kernel& k) { k.rows_per_warp = 0; }), "the launch shape is empty"));
     CHECK(contains(error([](Kernel& k) { k.stages = -1; }), "negative stages"));
     CHECK(contains(error([](Kernel& k) { k.buffers[5].table.clear(); }), "a table is empty"));
-    CHECK(contains(error([](Kernel& k) { k.buffers[0].operand->width = 0; }), "an operand has no columns"));
+    CHECK(contains(error([](Kernel& k) { k.buffers[0].operand->width = -1; }), "an operand has negative columns"));
     CHECK(contains(error([](Kernel& k) { k.tasks[0].ints.resize(2); }), "the reserved integers are missing"));
     CHECK(contains(error([](Kernel& k) { k.tasks[0].chunks = 0; }), "there is no chunk"));
     CHECK(contains(error([](Kernel& k) { k.shared_elements = 19; }),
