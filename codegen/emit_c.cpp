@@ -82,8 +82,9 @@ std::string KernelPrinter::arguments() const {
 // Lanes that have no rows leave at once: nothing after this point waits for the rest of the block.
 void KernelPrinter::cuda_rows() {
     out_.line("const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;");
-    out_.line(fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
-                          kernel_.warps_per_block));
+    out_.line(
+        fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
+                    kernel_.warps_per_block));
     out_.line("if (first_row >= rows) return;");
     out_.line("const int row_begin = static_cast<int>(first_row);");
     out_.line("const int row_end = static_cast<int>(rows - first_row < rows_per_warp ? rows : first_row + rows_per_warp);");
@@ -91,12 +92,14 @@ void KernelPrinter::cuda_rows() {
     if (kernel_.shared_elements > 0 || kernel_.stages > 0)
         out_.line("extern __shared__ __align__(128) unsigned char shared_memory[];");
     if (kernel_.shared_elements > 0)
-        out_.line(fmt::format("{0}* const region = reinterpret_cast<{0}*>(shared_memory + warp_in_block * {1});", type, region_bytes()));
+        out_.line(fmt::format("{0}* const region = reinterpret_cast<{0}*>(shared_memory + warp_in_block * {1});", type,
+                              region_bytes()));
     else
         out_.line(fmt::format("{}* const region = nullptr;", type));
     if (kernel_.stages > 0 && kernel_.copy == CopyMechanism::barrier)
-        out_.line(fmt::format("warp::barrier* const barriers = reinterpret_cast<warp::barrier*>(shared_memory + {}) + warp_in_block * {};",
-                              kernel_.warps_per_block * region_bytes(), kernel_.stages));
+        out_.line(fmt::format(
+            "warp::barrier* const barriers = reinterpret_cast<warp::barrier*>(shared_memory + {}) + warp_in_block * {};",
+            kernel_.warps_per_block * region_bytes(), kernel_.stages));
     else
         out_.line("warp::barrier* const barriers = nullptr;");
 }
@@ -109,7 +112,8 @@ void KernelPrinter::cuda_switch() {
         std::string labels;
         for (std::int64_t c = 0; c < chunks; ++c) labels += fmt::format("{}case {}:", c == 0 ? "" : " ", first + c);
         out_.line(labels);
-        const std::string chunk = first == 0 ? "static_cast<int>(blockIdx.y)" : fmt::format("static_cast<int>(blockIdx.y) - {}", first);
+        const std::string chunk =
+            first == 0 ? "static_cast<int>(blockIdx.y)" : fmt::format("static_cast<int>(blockIdx.y) - {}", first);
         out_.line(fmt::format("    {}({}{}, row_begin, row_end, lane, region, barriers);", functions_[n], arguments(),
                               chunks == 1 ? "0" : chunk));
         out_.line("    break;");
@@ -122,7 +126,8 @@ void KernelPrinter::cuda_entry() {
     std::string parameters;
     for (std::size_t b = 0; b < buffers_.size(); ++b)
         if (is_argument(kernel_.buffers[b])) parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
-    out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size, kernel_.min_blocks));
+    out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size,
+                          kernel_.min_blocks));
     out_.open(fmt::format("{}({}int rows, int rows_per_warp)", kernel_.name, parameters));
     cuda_rows();
     cuda_switch();
@@ -130,7 +135,8 @@ void KernelPrinter::cuda_entry() {
 }
 
 void KernelPrinter::cpp_entry() {
-    out_.open(fmt::format("extern \"C\" void {}(void* const* buffers, std::int64_t row_begin, std::int64_t row_end)", kernel_.name));
+    out_.open(
+        fmt::format("extern \"C\" void {}(void* const* buffers, std::int64_t row_begin, std::int64_t row_end)", kernel_.name));
     int position = 0;
     for (std::size_t b = 0; b < buffers_.size(); ++b) {
         const Buffer& buffer = kernel_.buffers[b];
@@ -142,7 +148,8 @@ void KernelPrinter::cpp_entry() {
                           std::max<std::int64_t>(kernel_.shared_elements, 1)));
     for (std::size_t n = 0; n < functions_.size(); ++n) {
         out_.line(fmt::format("for (int chunk = 0; chunk < {}; ++chunk)", kernel_.tasks[n].chunks));
-        out_.line(fmt::format("    {}({}chunk, static_cast<int>(row_begin), static_cast<int>(row_end), region);", functions_[n], arguments()));
+        out_.line(fmt::format("    {}({}chunk, static_cast<int>(row_begin), static_cast<int>(row_end), region);", functions_[n],
+                              arguments()));
     }
     out_.close();
 }

@@ -18,7 +18,8 @@ void TaskPrinter::operator()(const RingBegin&) {
     if (!dialect_.threads) return;
     // With element copies every lane arrives as well as the lane that announces the bytes.
     const int arrivals = kernel_.element_copies ? 1 + kernel_.lanes : 1;
-    if (kernel_.copy == CopyMechanism::barrier) out_.line(fmt::format("warp::init_barriers<{}, {}>(barriers, lane);", kernel_.stages, arrivals));
+    if (kernel_.copy == CopyMechanism::barrier)
+        out_.line(fmt::format("warp::init_barriers<{}, {}>(barriers, lane);", kernel_.stages, arrivals));
     if (kernel_.copy == CopyMechanism::groups) out_.line("int in_flight = 0;");
 }
 
@@ -29,7 +30,8 @@ void TaskPrinter::operator()(const StageFill& s) {
 }
 
 void TaskPrinter::operator()(const AsyncCopy& s) {
-    const std::string to = pointer(Place::shared, s.shared, s.shared_base), from = pointer(Place::global, s.global, s.global_base);
+    const std::string to = pointer(Place::shared, s.shared, s.shared_base),
+                      from = pointer(Place::global, s.global, s.global_base);
     if (!dialect_.threads || kernel_.copy == CopyMechanism::plain)
         return for_elements(s.count, fmt::format("{} = {};", copied(Place::shared, s.shared, s.shared_base).lvalue,
                                                  copied(Place::global, s.global, s.global_base).lvalue));
@@ -37,7 +39,8 @@ void TaskPrinter::operator()(const AsyncCopy& s) {
         out_.line(fmt::format("warp::copy_elements<{}, {}>({}, {}, lane);", s.count, s.vector, to, from));
         return;
     }
-    if (kernel_.copy != CopyMechanism::barrier || filling_ < 0) internal_error("kernel {}: a bulk copy outside a ring of barriers", kernel_.name);
+    if (kernel_.copy != CopyMechanism::barrier || filling_ < 0)
+        internal_error("kernel {}: a bulk copy outside a ring of barriers", kernel_.name);
     const auto bytes = s.count * static_cast<std::int64_t>(size_of(kernel_.compute));
     out_.line(fmt::format("warp::copy_bulk({}, {}, {}, {});", to, from, bytes, stage_barrier(filling_)));
 }
@@ -52,9 +55,9 @@ void TaskPrinter::operator()(const StageCommit& s) {
 void TaskPrinter::operator()(const StageWait& s) {
     if (!dialect_.threads) return;
     switch (kernel_.copy) {
-        case CopyMechanism::barrier: out_.line(fmt::format("warp::wait({}, {});", stage_barrier(s.stage), name(s.phase))); break;
-        case CopyMechanism::groups: out_.line(fmt::format("warp::wait_oldest_group<{}>(in_flight);", kernel_.stages)); break;
-        case CopyMechanism::plain: out_.line("__syncwarp();"); break;
+    case CopyMechanism::barrier: out_.line(fmt::format("warp::wait({}, {});", stage_barrier(s.stage), name(s.phase))); break;
+    case CopyMechanism::groups: out_.line(fmt::format("warp::wait_oldest_group<{}>(in_flight);", kernel_.stages)); break;
+    case CopyMechanism::plain: out_.line("__syncwarp();"); break;
     }
 }
 
@@ -88,7 +91,8 @@ void TaskPrinter::operator()(const WindowRead& s) {
 // ---- additions in bulk --------------------------------------------------------------------------------------------------------
 
 void TaskPrinter::operator()(const BulkReduce& s) {
-    const std::string from = pointer(Place::shared, s.shared, s.shared_base), to = pointer(Place::global, s.global, s.global_base);
+    const std::string from = pointer(Place::shared, s.shared, s.shared_base),
+                      to = pointer(Place::global, s.global, s.global_base);
     if (dialect_.threads)
         out_.line(fmt::format("warp::add_bulk<{}>({}, {}, lane);", s.count, to, from));
     else

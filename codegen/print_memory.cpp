@@ -80,11 +80,13 @@ std::string TaskPrinter::read(const Element& e, Place place, int id) const {
     return "warp::load_once(" + e.pointer + ")";
 }
 
-std::string TaskPrinter::write(const Element& e, Place place, int id, StoreMode mode, bool lanes_collide, const std::string& v) const {
+std::string TaskPrinter::write(const Element& e, Place place, int id, StoreMode mode, bool lanes_collide,
+                               const std::string& v) const {
     if (dialect_.threads && (mode == StoreMode::atomic || (mode == StoreMode::add && lanes_collide)))
         return fmt::format("warp::atomic_add({}, {});", e.pointer, v);
     if (mode != StoreMode::store) return fmt::format("{} += {};", e.lvalue, v);
-    if (dialect_.threads && place == Place::global && buffer(id).streaming) return fmt::format("warp::store_once({}, {});", e.pointer, v);
+    if (dialect_.threads && place == Place::global && buffer(id).streaming)
+        return fmt::format("warp::store_once({}, {});", e.pointer, v);
     return fmt::format("{} = {};", e.lvalue, v);
 }
 
@@ -108,7 +110,8 @@ void TaskPrinter::operator()(const Store& s) {
     if (s.src.size() > 1 && (one || dialect_.threads)) start = named(start, s.to, false);
     std::vector<std::string> lines;
     for (std::size_t k = 0; k < s.src.size(); ++k)
-        lines.push_back(write(element(start, static_cast<std::int64_t>(k)), s.to.place, s.to.buffer, s.mode, lanes_collide, value(s.src[k])));
+        lines.push_back(
+            write(element(start, static_cast<std::int64_t>(k)), s.to.place, s.to.buffer, s.mode, lanes_collide, value(s.src[k])));
 
     std::string guard;
     if (!dialect_.threads && !one) guard = lane_loop(s.to.active);

@@ -26,9 +26,10 @@ std::string c_parameter(const Buffer& b, const std::string& name, const Dialect&
     return fmt::format("{}* {}", c_type(b.dtype), name);
 }
 
-TaskPrinter::TaskPrinter(const Kernel& kernel, const KernelTask& task, const Dialect& dialect, const std::vector<std::string>& buffers,
-                         Names names, SourceWriter& out)
-    : kernel_(kernel), task_(task), dialect_(dialect), buffers_(buffers), out_(out), names_(std::move(names)), types_(kernel, task) {
+TaskPrinter::TaskPrinter(const Kernel& kernel, const KernelTask& task, const Dialect& dialect,
+                         const std::vector<std::string>& buffers, Names names, SourceWriter& out)
+    : kernel_(kernel), task_(task), dialect_(dialect), buffers_(buffers), out_(out), names_(std::move(names)),
+      types_(kernel, task) {
     for (const std::string& wanted : task.ints) ints_.push_back(names_.unique(wanted));
     for (const SharedBuffer& s : task.shared) shared_.push_back(names_.unique(s.name));
     for (const Register& r : task.registers) registers_.push_back(names_.unique(r.name));
@@ -40,10 +41,12 @@ void TaskPrinter::print(const std::string& function) {
     for (const std::string& text : task_.comments) out_.comment("  " + text);
     std::string parameters;
     for (std::size_t b = 0; b < buffers_.size(); ++b)
-        if (kernel_.buffers[b].kind != BufferKind::table) parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
+        if (kernel_.buffers[b].kind != BufferKind::table)
+            parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
     const std::string type(c_type(kernel_.compute));
     parameters += fmt::format("int {}, int {}, int {}, ", name(int_chunk), name(int_row_begin), name(int_row_end));
-    parameters += dialect_.threads ? fmt::format("int lane, {}* region, warp::barrier* barriers", type) : fmt::format("{}* region", type);
+    parameters +=
+        dialect_.threads ? fmt::format("int lane, {}* region, warp::barrier* barriers", type) : fmt::format("{}* region", type);
     out_.open(fmt::format("{} {}({})", dialect_.task_qualifiers, function, parameters));
     for (std::size_t s = 0; s < shared_.size(); ++s)
         out_.line(fmt::format("{}* const {} = region + {};", type, shared_[s], task_.shared[s].offset));
@@ -119,7 +122,8 @@ void TaskPrinter::operator()(const IntMin& s) {
 void TaskPrinter::operator()(const For& s) {
     const std::string& v = name(s.var);
     const std::string step = s.step == 1 ? "++" + v : fmt::format("{} += {}", v, s.step);
-    out_.open(fmt::format("for ({} {} = {}; {} < {}; {})", types_.wide(s.var) ? "long long" : "int", v, sum(s.begin), v, sum(s.end), step));
+    out_.open(fmt::format("for ({} {} = {}; {} < {}; {})", types_.wide(s.var) ? "long long" : "int", v, sum(s.begin), v,
+                          sum(s.end), step));
     block(s.body);
     out_.close();
 }
@@ -146,7 +150,8 @@ std::string TaskPrinter::lane_loop(int lanes) const { return fmt::format("for (i
 void TaskPrinter::declare(RegId id) {
     const std::string& register_name = registers_[static_cast<std::size_t>(id)];
     if (!declare_once(register_name)) return;
-    out_.line(fmt::format("{} {}{};", c_type(kernel_.compute), register_name, is_array(id) ? fmt::format("[{}]", kernel_.lanes) : ""));
+    out_.line(
+        fmt::format("{} {}{};", c_type(kernel_.compute), register_name, is_array(id) ? fmt::format("[{}]", kernel_.lanes) : ""));
 }
 
 void TaskPrinter::set_register(RegId id, const std::string& text) {

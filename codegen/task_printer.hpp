@@ -26,7 +26,8 @@ std::string c_parameter(const Buffer&, const std::string& name, const Dialect&);
 class TaskPrinter {
   public:
     /// `buffers` are the names of the kernel's buffers; `names` holds them and what else the function may not hide.
-    TaskPrinter(const Kernel&, const KernelTask&, const Dialect&, const std::vector<std::string>& buffers, Names names, SourceWriter&);
+    TaskPrinter(const Kernel&, const KernelTask&, const Dialect&, const std::vector<std::string>& buffers, Names names,
+                SourceWriter&);
     void print(const std::string& function);
 
     void operator()(const Comment& s) { out_.comment(s.text); }

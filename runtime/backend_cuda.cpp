@@ -35,8 +35,8 @@ constexpr std::int64_t largest_grid_x = 2147483647, largest_grid_y = 65535;
 class CudaKernel final : public Module {
   public:
     CudaKernel(const Kernel& kernel, const Artifact& artifact)
-        : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)), warps_(kernel.warps_per_block),
-          rows_per_warp_(kernel.rows_per_warp), shared_bytes_(shared_bytes(kernel)) {
+        : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
+          warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), shared_bytes_(shared_bytes(kernel)) {
         for (const KernelTask& task : kernel.tasks) parts_ += task.chunks;
         for (const Buffer& b : kernel.buffers) arguments_ += b.kind != BufferKind::table;
         if (arguments_ + 2 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
@@ -80,10 +80,11 @@ void CudaKernel::load(const Artifact& artifact) {
     const CudaStatus status = driver.load_module(&module_, artifact.code.data());
     if (status != 0) {
         const DeviceFacts device = current_device();
-        driver.check(status, fmt::format("loading {} for {} on {} (compute capability {}.{}, driver {}.{})", name_, artifact.target,
-                                         device.name, device.compute_capability / 10, device.compute_capability % 10,
-                                         device.driver_version / 1000, device.driver_version % 1000 / 10)
-                                 .c_str());
+        driver.check(status,
+                     fmt::format("loading {} for {} on {} (compute capability {}.{}, driver {}.{})", name_, artifact.target,
+                                 device.name, device.compute_capability / 10, device.compute_capability % 10,
+                                 device.driver_version / 1000, device.driver_version % 1000 / 10)
+                         .c_str());
     }
     try {
         driver.check(driver.module_function(&function_, module_, name_.c_str()), "cuModuleGetFunction");
@@ -100,8 +101,8 @@ void CudaKernel::allow_shared_memory() const {
     if (shared_bytes_ <= granted) return;
     const DeviceFacts device = current_device();
     if (shared_bytes_ > device.shared_bytes_per_block)
-        throw DeviceError(fmt::format("kernel {} needs {} bytes of shared memory a block; {} has {}", name_, shared_bytes_, device.name,
-                                      device.shared_bytes_per_block));
+        throw DeviceError(fmt::format("kernel {} needs {} bytes of shared memory a block; {} has {}", name_, shared_bytes_,
+                                      device.name, device.shared_bytes_per_block));
     const Driver& driver = Driver::get();
     driver.check(driver.set_function_attribute(function_, cuda_attribute::max_dynamic_shared, static_cast<int>(shared_bytes_)),
                  "cuFuncSetAttribute");
@@ -110,7 +111,8 @@ void CudaKernel::allow_shared_memory() const {
 std::int64_t CudaKernel::blocks(std::int64_t rows, std::int64_t rows_per_warp) const {
     const std::int64_t a_block = rows_per_warp * warps_, count = (rows + a_block - 1) / a_block;
     if (rows > std::numeric_limits<int>::max() || count > largest_grid_x || parts_ > largest_grid_y)
-        throw DeviceError(fmt::format("kernel {}: {} rows in {} x {} blocks are more than a launch takes", name_, rows, count, parts_));
+        throw DeviceError(
+            fmt::format("kernel {}: {} rows in {} x {} blocks are more than a launch takes", name_, rows, count, parts_));
     return count;
 }
 
@@ -150,7 +152,9 @@ class CudaBackend final : public Backend {
   public:
     explicit CudaBackend(std::filesystem::path nvrtc) : path_(std::move(nvrtc)) {}
 
-    std::string identity(const Target&) override { return fmt::format("{} {}", nvrtc()->identity(), fmt::join(fixed_options, " ")); }
+    std::string identity(const Target&) override {
+        return fmt::format("{} {}", nvrtc()->identity(), fmt::join(fixed_options, " "));
+    }
     std::string source(const Kernel& kernel) override { return emit_c(kernel, cuda_dialect()); }
     Artifact compile(const Kernel&, const std::string& source) override;
     std::unique_ptr<Module> load(const Kernel& kernel, const Artifact& artifact) override {
@@ -196,7 +200,8 @@ CudaKernelFacts cuda_kernel_facts(const Module& module) {
 }
 
 std::string compile_to_ptx(const Kernel& kernel, const std::string& source, const std::filesystem::path& nvrtc) {
-    const Nvrtc::Result result = Nvrtc::load(nvrtc)->compile(source, kernel.name + ".cu", options_for(kernel), Nvrtc::Output::ptx);
+    const Nvrtc::Result result =
+        Nvrtc::load(nvrtc)->compile(source, kernel.name + ".cu", options_for(kernel), Nvrtc::Output::ptx);
     return {result.code.begin(), result.code.end()};
 }
 

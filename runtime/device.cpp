@@ -142,14 +142,16 @@ void DeviceBuffer::reset() noexcept {
 
 void DeviceBuffer::upload(const void* from, std::size_t bytes, std::size_t offset) {
     if (bytes == 0) return;
-    if (offset > bytes_ || bytes > bytes_ - offset) internal_error("{} bytes at {} into a device buffer of {}", bytes, offset, bytes_);
+    if (offset > bytes_ || bytes > bytes_ - offset)
+        internal_error("{} bytes at {} into a device buffer of {}", bytes, offset, bytes_);
     const CurrentContext context(context_);
     Driver::get().check(Driver::get().copy_to_device(address(data_, offset), from, bytes), "cuMemcpyHtoD");
 }
 
 void DeviceBuffer::download(void* to, std::size_t bytes, std::size_t offset) const {
     if (bytes == 0) return;
-    if (offset > bytes_ || bytes > bytes_ - offset) internal_error("{} bytes at {} from a device buffer of {}", bytes, offset, bytes_);
+    if (offset > bytes_ || bytes > bytes_ - offset)
+        internal_error("{} bytes at {} from a device buffer of {}", bytes, offset, bytes_);
     const CurrentContext context(context_);
     // A copy waits for the default stream only; the data may come from any.
     Driver::get().check(Driver::get().synchronize_context(), "cuCtxSynchronize");

@@ -83,8 +83,9 @@ std::string output_of(std::vector<std::string> command) {
 std::string disassemble_cubin(const Artifact& artifact) {
     const auto nvdisasm = find_cuda_tool("nvdisasm"), cuobjdump = find_cuda_tool("cuobjdump");
     if (nvdisasm.empty() && cuobjdump.empty())
-        throw CompileError("machine code is printed by nvdisasm or cuobjdump; neither is in PATH, in a CUDA toolkit or in the Python "
-                           "packages nvidia-cuda-nvdisasm and nvidia-cuda-cuobjdump");
+        throw CompileError(
+            "machine code is printed by nvdisasm or cuobjdump; neither is in PATH, in a CUDA toolkit or in the Python "
+            "packages nvidia-cuda-nvdisasm and nvidia-cuda-cuobjdump");
     const TemporaryFile file(artifact.code);
     if (!nvdisasm.empty()) return output_of({nvdisasm, "--print-code", file.path()});
     return output_of({cuobjdump, "--dump-sass", file.path()});

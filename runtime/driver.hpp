@@ -69,8 +69,8 @@ struct Driver {
 namespace cuda_attribute {
 inline constexpr int clock_khz = 13, multiprocessors = 16, memory_clock_khz = 36, memory_bus_bits = 37, l2_bytes = 38,
                      threads_per_multiprocessor = 39, capability_major = 75, capability_minor = 76,
-                     shared_per_multiprocessor = 81, shared_per_block = 97;  // of a device
-inline constexpr int local_bytes = 3, registers = 4, max_dynamic_shared = 8;     // of a function
+                     shared_per_multiprocessor = 81, shared_per_block = 97;   // of a device
+inline constexpr int local_bytes = 3, registers = 4, max_dynamic_shared = 8;  // of a function
 }  // namespace cuda_attribute
 
 /// Makes a context current for a scope. Does nothing where it is current already; null means the caller's context, or the primary

@@ -79,7 +79,8 @@ std::vector<fs::path> cuda_toolkits() {
 std::vector<fs::path> nvrtc_directories() {
     Paths paths;
     for (const fs::path& toolkit : cuda_toolkits())
-        for (const char* directory : {"lib64", "lib", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib"}) add(paths, toolkit / directory);
+        for (const char* directory : {"lib64", "lib", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib"})
+            add(paths, toolkit / directory);
     for (const char* variable : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
         const fs::path prefix = from_environment(variable);
         add_environment(paths, prefix);

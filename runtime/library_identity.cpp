@@ -26,7 +26,7 @@ class MappedFile {
   public:
     explicit MappedFile(const std::filesystem::path& path) {
         const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-        struct stat facts {};
+        struct stat facts{};
         if (file >= 0 && ::fstat(file, &facts) == 0 && facts.st_size > 0) {
             size_ = static_cast<std::size_t>(facts.st_size);
             data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
@@ -72,7 +72,8 @@ std::optional<Bytes> build_id(Bytes file) {
     for (std::uint64_t n = 0; n < header->e_phnum; ++n) {
         const auto segment = at<Elf64_Phdr>(file, header->e_phoff + n * sizeof(Elf64_Phdr));
         if (!segment) return {};
-        if (segment->p_type != PT_NOTE || segment->p_offset > file.size() || file.size() - segment->p_offset < segment->p_filesz) continue;
+        if (segment->p_type != PT_NOTE || segment->p_offset > file.size() || file.size() - segment->p_offset < segment->p_filesz)
+            continue;
         if (const auto id = build_id_in_notes(file.subspan(segment->p_offset, segment->p_filesz))) return id;
     }
     return {};

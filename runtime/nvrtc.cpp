@@ -139,8 +139,8 @@ Nvrtc::Result Nvrtc::compile(const std::string& source, const std::string& name,
     Result result;
     result.log = log_of(program.get());
     if (status != 0)
-        throw CompileError(fmt::format("NVRTC {}.{} refused {} ({}), options {}:\n{}", major_, minor_, name, error_string_(status),
-                                       fmt::join(options, " "), result.log));
+        throw CompileError(fmt::format("NVRTC {}.{} refused {} ({}), options {}:\n{}", major_, minor_, name,
+                                       error_string_(status), fmt::join(options, " "), result.log));
     const bool cubin = output == Output::cubin;
     std::size_t size = 0;
     check((cubin ? cubin_size_ : ptx_size_)(program.get(), &size), "nvrtc output size");

@@ -10,8 +10,10 @@
 namespace flashtp::test {
 
 /// Positions in the kernel's argument list, which leaves the table out.
+// clang-format off
 enum Argument { arg_x, arg_y, arg_w, arg_sender, arg_row_ptr, arg_out, arg_total, arg_count, arg_grad_w, arg_grad_y, arg_grad_x,
                 arg_permuted, arg_last, argument_count };
+// clang-format on
 
 template <class T>
 struct SampleData {
@@ -30,9 +32,13 @@ struct SampleData {
         senders_ = sender_is_edge ? edges() : nodes;
         for (auto [id, size] : {std::pair{arg_x, senders_ * x_width}, {arg_y, edges() * y_width}, {arg_w, edges() * channels}})
             for (int n = 0; n < size; ++n) operands[id].push_back(static_cast<T>(random() - 0.5));
-        const std::pair<int, int> outputs[] = {{arg_out, nodes * channels}, {arg_total, nodes}, {arg_count, nodes},
-                                               {arg_grad_w, edges() * channels}, {arg_grad_y, edges() * y_width},
-                                               {arg_grad_x, senders_ * channels}, {arg_permuted, nodes * channels},
+        const std::pair<int, int> outputs[] = {{arg_out, nodes * channels},
+                                               {arg_total, nodes},
+                                               {arg_count, nodes},
+                                               {arg_grad_w, edges() * channels},
+                                               {arg_grad_y, edges() * y_width},
+                                               {arg_grad_x, senders_ * channels},
+                                               {arg_permuted, nodes * channels},
                                                {arg_last, nodes * channels}};
         for (auto [id, size] : outputs) {
             // What the launcher does not zero holds something else.
@@ -71,13 +77,16 @@ struct SampleData {
     double input(int id, int row, int width, int column) const {
         return static_cast<double>(operands[id][static_cast<std::size_t>(row * width + column)]);
     }
-    double& output(int id, int row, int width, int column) { return expected[id][static_cast<std::size_t>(row * width + column)]; }
+    double& output(int id, int row, int width, int column) {
+        return expected[id][static_cast<std::size_t>(row * width + column)];
+    }
 
     void compute() {
         for (int r = 0; r < nodes; ++r) {
             for (int e = row_ptr[r]; e < row_ptr[r + 1]; ++e) edge(r, e);
             output(arg_count, r, 1, 0) = row_ptr[r + 1] - row_ptr[r];
-            for (int c = 0; c < channels; ++c) output(arg_permuted, r, channels, channels - 1 - c) = output(arg_out, r, channels, c);
+            for (int c = 0; c < channels; ++c)
+                output(arg_permuted, r, channels, channels - 1 - c) = output(arg_out, r, channels, c);
         }
     }
     void edge(int r, int e) {

@@ -56,11 +56,18 @@ void add(Block& block, KernelNode node) { block.push_back({std::move(node)}); }
 enum Buffers : BufferId { x, y, w, sender, row_ptr, reversed, out, total, count, grad_w, grad_y, grad_x, permuted, last };
 
 std::vector<Buffer> buffers_of_everything(DType t) {
-    std::vector<Buffer> b = {operand("x", t, warp + 1, Row::sender, Role::input), operand("y", t, 4, Row::edge, Role::input),
-                             operand("w", t, warp, Row::edge, Role::input), index("sender"), index("row_ptr"), index("reversed"),
-                             operand("out", t, warp, Row::receiver, Role::output), operand("total", t, 1, Row::receiver, Role::output),
-                             operand("count", t, 1, Row::receiver, Role::output), operand("grad_w", t, warp, Row::edge, Role::output),
-                             operand("grad_y", t, 4, Row::edge, Role::output), operand("grad_x", t, warp, Row::sender, Role::output),
+    std::vector<Buffer> b = {operand("x", t, warp + 1, Row::sender, Role::input),
+                             operand("y", t, 4, Row::edge, Role::input),
+                             operand("w", t, warp, Row::edge, Role::input),
+                             index("sender"),
+                             index("row_ptr"),
+                             index("reversed"),
+                             operand("out", t, warp, Row::receiver, Role::output),
+                             operand("total", t, 1, Row::receiver, Role::output),
+                             operand("count", t, 1, Row::receiver, Role::output),
+                             operand("grad_w", t, warp, Row::edge, Role::output),
+                             operand("grad_y", t, 4, Row::edge, Role::output),
+                             operand("grad_x", t, warp, Row::sender, Role::output),
                              operand("permuted", t, warp, Row::receiver, Role::output),
                              operand("last", t, warp, Row::receiver, Role::output)};
     b[w].streaming = b[grad_w].streaming = true;
@@ -102,14 +109,16 @@ class Everything {
     bool barriers_;
     Kernel kernel_;
     TaskBuilder t{"all"};
-    SharedId ring = t.shared("ring", row * stages), staging = t.shared("staging", 2 * warp);
-    IntId stage = t.integer("stage"), phase = t.integer("phase"), fill_stage = t.integer("fill_stage"), fill_edge = t.integer("fill_edge"),
-          first = t.integer("first_edge"), end = t.integer("end_edge"), source = t.integer("source"), ahead = t.integer("ahead"),
-          prologue = t.integer("prologue"), receiver = t.integer("receiver"), stop = t.integer("stop"), e = t.integer("e"),
-          half = t.integer("half"), here = t.integer("s");
-    RegId acc = t.lanes("acc"), edges = t.uniform("edges"), sum_t = t.uniform("sum_t"), y0 = t.uniform("y_0"), y1 = t.uniform("y_1"),
-          y2 = t.uniform("y_2"), wv = t.lanes("w"), xv = t.lanes("x"), product = t.lanes("t"), y0_plus = t.uniform("y0_plus"),
-          gw = t.lanes("gw"), gx = t.lanes("gx"), once = t.lanes("once"), sum_a = t.uniform("sum_a"), sum_b = t.uniform("sum_b");
+    SharedId ring = t.shared("ring", row* stages), staging = t.shared("staging", 2 * warp);
+    IntId stage = t.integer("stage"), phase = t.integer("phase"), fill_stage = t.integer("fill_stage"),
+          fill_edge = t.integer("fill_edge"), first = t.integer("first_edge"), end = t.integer("end_edge"),
+          source = t.integer("source"), ahead = t.integer("ahead"), prologue = t.integer("prologue"),
+          receiver = t.integer("receiver"), stop = t.integer("stop"), e = t.integer("e"), half = t.integer("half"),
+          here = t.integer("s");
+    RegId acc = t.lanes("acc"), edges = t.uniform("edges"), sum_t = t.uniform("sum_t"), y0 = t.uniform("y_0"),
+          y1 = t.uniform("y_1"), y2 = t.uniform("y_2"), wv = t.lanes("w"), xv = t.lanes("x"), product = t.lanes("t"),
+          y0_plus = t.uniform("y0_plus"), gw = t.lanes("gw"), gx = t.lanes("gx"), once = t.lanes("once"),
+          sum_a = t.uniform("sum_a"), sum_b = t.uniform("sum_b");
 };
 
 /// Fills the next stage with the rows of edge fill_edge.

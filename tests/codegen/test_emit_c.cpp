@@ -44,14 +44,16 @@ Dialect without_prelude(Dialect dialect) {
 /// Compiles plain C++ and loads it; unloads and removes it at the end of the scope.
 class CompiledCpp {
   public:
-    CompiledCpp(const std::string& name, const std::string& source) : directory_(fs::temp_directory_path() / ("flashtp-" + name + "-XXXXXX")) {
+    CompiledCpp(const std::string& name, const std::string& source)
+        : directory_(fs::temp_directory_path() / ("flashtp-" + name + "-XXXXXX")) {
         std::string path = directory_.string();
         REQUIRE(mkdtemp(path.data()) != nullptr);
         directory_ = path;
         std::ofstream(directory_ / "kernel.cpp") << source;
         const char* compiler = std::getenv("CXX");
-        const std::string command = std::string(compiler ? compiler : "c++") + " -std=c++17 -O1 -Wall -Wextra -Werror -Wno-unused -shared -fPIC -o " +
-                                    path + "/kernel.so " + path + "/kernel.cpp";
+        const std::string command = std::string(compiler ? compiler : "c++") +
+                                    " -std=c++17 -O1 -Wall -Wextra -Werror -Wno-unused -shared -fPIC -o " + path + "/kernel.so " +
+                                    path + "/kernel.cpp";
         REQUIRE(std::system(command.c_str()) == 0);
         library_ = dlopen((directory_ / "kernel.so").c_str(), RTLD_NOW);
         REQUIRE(library_ != nullptr);
@@ -93,7 +95,8 @@ TEST_CASE("emit_c: golden text") {
 }
 
 TEST_CASE("emit_c: the same kernel gives the same bytes") {
-    CHECK(emit_c(every_construct("sm_90a", DType::float32), cuda_dialect()) == emit_c(every_construct("sm_90a", DType::float32), cuda_dialect()));
+    CHECK(emit_c(every_construct("sm_90a", DType::float32), cuda_dialect()) ==
+          emit_c(every_construct("sm_90a", DType::float32), cuda_dialect()));
 }
 
 TEST_CASE("emit_c: the sample kernels are valid and compute what they say") {

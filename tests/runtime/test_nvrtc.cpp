@@ -125,13 +125,13 @@ TEST_CASE("nvrtc: a library that is not there is an error that names the place")
 }
 
 TEST_CASE("ptxas log: registers, stack, and the warnings that remain") {
-    const PtxasReport report = parse_ptxas_log(
-        "k.cu(7): warning #1: something\n"
-        "ptxas info    : 128 bytes gmem\n"
-        "ptxas info    : Compiling entry function 'k' for 'sm_90a'\n"
-        "ptxas         .     48 bytes stack frame, 44 bytes spill stores, 40 bytes spill loads\n"
-        "ptxas info    : Used 255 registers, used 1 barriers, 464 bytes cmem[0]\n"
-        "ptxas warning : odd\n");
+    const PtxasReport report =
+        parse_ptxas_log("k.cu(7): warning #1: something\n"
+                        "ptxas info    : 128 bytes gmem\n"
+                        "ptxas info    : Compiling entry function 'k' for 'sm_90a'\n"
+                        "ptxas         .     48 bytes stack frame, 44 bytes spill stores, 40 bytes spill loads\n"
+                        "ptxas info    : Used 255 registers, used 1 barriers, 464 bytes cmem[0]\n"
+                        "ptxas warning : odd\n");
     CHECK(report.registers == 255);
     CHECK(report.stack_bytes == 48);
     CHECK(report.spill_stores == 44);
