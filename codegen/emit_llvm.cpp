@@ -120,6 +120,8 @@ void emit_declarations(std::string& out, const Kernel& kernel) {
     const std::string vector = fmt::format("<{} x {}>", kernel.lanes, bits == 32 ? "float" : "double");
     out += "\ndeclare i64 @llvm.smin.i64(i64, i64)\n";
     out += fmt::format("declare {0} @llvm.fmuladd.v{1}f{2}({0}, {0}, {0})\n", vector, kernel.lanes, bits);
+    for (const auto& [type, size] : {std::pair("float", 32), std::pair("double", 64)})
+        out += fmt::format("declare <{0} x {1}> @llvm.arithmetic.fence.v{0}f{2}(<{0} x {1}>)\n", kernel.lanes, type, size);
     if (!has_masked_loads(kernel.target)) return;
     for (const auto& [type, size] : {std::pair("float", 32), std::pair("double", 64)})
         for (int width = 1; width <= kernel.lanes; width *= 2)

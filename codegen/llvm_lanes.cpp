@@ -67,6 +67,13 @@ class Diagonals {
     std::map<std::pair<int, int>, Name> done_;
 };
 
+/// One permutation. LLVM would merge it with the blend before; for eight floats, of which AVX2 has no permutation of two vectors,
+/// it then takes two or three instructions for the pair of them.
+Name permute(const Elements& elements, const Name& value, int lanes, const std::vector<int>& slots) {
+    const bool two_blocks_of_four = lanes == 8 && elements.block() == 4;
+    return elements.shuffle(two_blocks_of_four ? elements.fence(value, lanes) : value, "", lanes, slots);
+}
+
 }  // namespace
 
 std::vector<Name> deinterleave(const Elements& elements, int lanes, int stride, const std::vector<Name>& memory,
@@ -80,7 +87,7 @@ std::vector<Name> deinterleave(const Elements& elements, int lanes, int stride, 
         if (!wanted[k]) continue;
         std::vector<int> slots(lanes);
         for (int lane = 0; lane < lanes; ++lane) slots[lane] = (lane * stride + k) % lanes;
-        components[k] = stride == 1 ? memory[0] : elements.shuffle(diagonal(k), "", lanes, slots);
+        components[k] = stride == 1 ? memory[0] : permute(elements, diagonal(k), lanes, slots);
     }
     return components;
 }

@@ -41,6 +41,10 @@ Name Elements::shuffle(const Name& a, const Name& b, int width, const std::vecto
                        mask_text(mask));
 }
 
+Name Elements::fence(const Name& value, int width) const {
+    return text_.value("call {0} @llvm.arithmetic.fence.v{1}f{2}({0} {3})", vector(width), width, 8 * size_of(dtype_), value);
+}
+
 Name Elements::splat(const Name& element, int width) const {
     const Name first = insert("poison", width, element, 0);
     return text_.value("shufflevector {0} {1}, {0} poison, <{2} x i32> zeroinitializer", vector(width), first, width);

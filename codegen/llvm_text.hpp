@@ -56,6 +56,8 @@ class Elements {
 
     /// Element mask[i] of the concatenation of a and b (both `width` wide, b may be empty); -1 leaves element i undefined.
     Name shuffle(const Name& a, const Name& b, int width, const std::vector<int>& mask) const;
+    /// The same value; code generation does not look through it.
+    Name fence(const Name& value, int width) const;
     Name splat(const Name& element, int width) const;
     Name element(const Name& vector, int width, int index) const;
     Name insert(const Name& vector, int width, const Name& element, int index) const;
