@@ -10,8 +10,7 @@
  *
  *     flashtp_engine *engine;
  *     flashtp_engine_create(NULL, &engine);
- *     flashtp_request request = {sizeof request};
- *     request.problem = "{\"irreps_in1\": \"8x0e+8x1o\", ...}";
+ *     flashtp_request request = {.size = sizeof request, .problem = "{\"irreps_in1\": \"8x0e+8x1o\", ...}"};
  *     flashtp_program *program;
  *     if (flashtp_compile(engine, &request, &program) != FLASHTP_OK) puts(flashtp_last_message());
  */
