@@ -66,7 +66,7 @@ class Scheduler {
         const std::int64_t copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
         const auto parts = [&](std::int64_t amount, std::int64_t budget) { return budget ? (amount + budget - 1) / budget : 1; };
         return static_cast<int>(std::max(parts(cost.operations * copies, knobs_.operations_per_task),
-                                         parts(cost.accumulators + cost.inputs, knobs_.register_budget)));
+                                         parts(cost.registers(1), knobs_.register_budget)));
     }
 
     // Powers of two: copies that a segment does not fill would compute on zeros.
@@ -79,7 +79,7 @@ class Scheduler {
     int copies_within_registers(const PathGroup& group) const {
         const GroupCost cost = cost_of(group, program_);
         int copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
-        while (copies > 1 && knobs_.register_budget && copies * (cost.accumulators + cost.inputs) > knobs_.register_budget) copies /= 2;
+        while (copies > 1 && knobs_.register_budget && cost.registers(copies) > knobs_.register_budget) copies /= 2;
         return copies;
     }
 

@@ -132,16 +132,20 @@ std::vector<PathGroup> split_group(const PathGroup& group, const PathProgram& pa
 GroupCost cost_of(const PathGroup& group, const EdgeProgram& program) {
     const EdgeProgram part = restrict_to_paths(program, group.paths);
     GroupCost cost;
-    for (const Statement& s : part.statements) cost.operations += static_cast<std::int64_t>(s.entries.size());
     std::vector<bool> counted(part.values.size(), false);
-    const auto count = [&](ValueId v, std::int64_t& total) {
-        if (!counted[v]) counted[v] = true, total += part.values[v].components;
+    const auto count = [&](ValueId v) {
+        const Value& value = part.values[v];
+        // What leaves edge by edge does not stay in registers, unless it is summed over lanes first.
+        const bool passes = part.is_output(v) && value.row == Row::edge && !value.extents.empty();
+        if (counted[v] || !value.binding || passes) return;
+        counted[v] = true;
+        (value.extents.empty() ? cost.once_registers : cost.lane_registers) += value.components;
     };
     for (const Statement& s : part.statements) {
-        const Row row = part.values[s.dst.value].row;
-        if (part.is_output(s.dst.value) && row != Row::edge) count(s.dst.value, cost.accumulators);
-        for (const Use* use : {&s.a, s.b ? &*s.b : &s.a})
-            if (part.is_input(use->value)) count(use->value, cost.inputs);
+        cost.operations += static_cast<std::int64_t>(s.entries.size());
+        count(s.dst.value);
+        count(s.a.value);
+        if (s.b) count(s.b->value);
     }
     return cost;
 }

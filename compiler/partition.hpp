@@ -23,9 +23,12 @@ std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& 
 /// Splits a group in at most `parts` of similar cost, never between paths that share products.
 std::vector<PathGroup> split_group(const PathGroup& group, const PathProgram& paths, const EdgeProgram& program, int parts);
 
-/// Multiply-adds a channel of a group in its program, and the registers of its accumulators a channel.
+/// What a task of these paths costs: multiply-adds a channel, and the registers its inputs and outputs take at most, those that
+/// every channel copy has (`lane`) and those it has once (`once`).
 struct GroupCost {
-    std::int64_t operations = 0, accumulators = 0, inputs = 0;
+    std::int64_t operations = 0, lane_registers = 0, once_registers = 0;
+
+    std::int64_t registers(std::int64_t copies) const { return once_registers + copies * lane_registers; }
 };
 GroupCost cost_of(const PathGroup& group, const EdgeProgram& program);
 
