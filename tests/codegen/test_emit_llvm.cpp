@@ -23,7 +23,7 @@ Store store_plain(const std::vector<RegId>& src, BufferId buffer, int lanes, Aff
 
 /// One task a number of summands: sums over lanes by ReduceStore, or by LaneSum and stores of uniform registers.
 Kernel sums_kernel(DType dtype, int lanes, int most, bool lane_sum, StoreMode mode) {
-    KernelBuilder b(dtype, lanes);
+    CpuKernelBuilder b(dtype, lanes);
     const BufferId x = b.operand("x"), o = b.operand("o");
     for (int n = 1; n <= most; ++n) {
         KernelTask& task = b.task();
@@ -83,7 +83,7 @@ TEST_CASE("llvm: sums over lanes, any number of them") {
 
 TEST_CASE("llvm: arithmetic on vectors, uniform registers and numbers") {
     if (!have_llvm_backend()) return;
-    KernelBuilder b(DType::float32, 8);
+    CpuKernelBuilder b(DType::float32, 8);
     const BufferId x = b.operand("x"), o = b.operand("o");
     Block& body = b.task().body;
     const RegId v = b.reg(), u = b.reg(true), uu = b.reg(true);
@@ -122,7 +122,7 @@ TEST_CASE("llvm: a multiply-add rounds once where the processor has one") {
     if (!have_llvm_backend()) return;
     const Target host = host_cpu_target();
     if (std::ranges::find(host.features, "+fma") == host.features.end() && !host.triple.starts_with("aarch64")) return;
-    KernelBuilder b(DType::float32, 8);
+    CpuKernelBuilder b(DType::float32, 8);
     const BufferId x = b.operand("x"), o = b.operand("o");
     Block& body = b.task().body;
     const std::vector<RegId> r = b.regs(4);
@@ -141,7 +141,7 @@ TEST_CASE("llvm: a multiply-add rounds once where the processor has one") {
 
 TEST_CASE("llvm: loops carry registers and integers, branches merge them") {
     if (!have_llvm_backend()) return;
-    KernelBuilder b(DType::float32, 4);
+    CpuKernelBuilder b(DType::float32, 4);
     const BufferId x = b.operand("x"), o = b.operand("o");
     Block& body = b.task().body;
     const IntId n = b.integer("n"), i = b.integer("i"), j = b.integer("j"), count = b.integer("count"), low = b.integer("low");
@@ -187,7 +187,7 @@ TEST_CASE("llvm: loops carry registers and integers, branches merge them") {
 
 TEST_CASE("llvm: index buffers, null ones, windows and tables") {
     if (!have_llvm_backend()) return;
-    KernelBuilder b(DType::float32, 4);
+    CpuKernelBuilder b(DType::float32, 4);
     const BufferId x = b.operand("x"), o = b.operand("o"), index = b.index("index"), table = b.table("table", {40, 0, 8, 4});
     KernelTask& task = b.task();
     task.windows = 1;
@@ -223,7 +223,7 @@ TEST_CASE("llvm: index buffers, null ones, windows and tables") {
 
 TEST_CASE("llvm: every chunk of every task runs once") {
     if (!have_llvm_backend()) return;
-    KernelBuilder b(DType::float64, 4);
+    CpuKernelBuilder b(DType::float64, 4);
     const BufferId x = b.operand("x"), o = b.operand("o");
     for (const std::int64_t chunks : {3, 1, 0, 2}) {
         Block& body = b.task(chunks).body;
@@ -241,7 +241,7 @@ TEST_CASE("llvm: every chunk of every task runs once") {
 
 TEST_CASE("llvm: buffers of another type than the arithmetic") {
     if (!have_llvm_backend()) return;
-    KernelBuilder b(DType::float64, 4);
+    CpuKernelBuilder b(DType::float64, 4);
     const BufferId x = b.operand("x", DType::float32), o = b.operand("o", DType::float32);
     Block& body = b.task().body;
     const std::vector<RegId> r = b.regs(3);
@@ -263,7 +263,7 @@ TEST_CASE("llvm: the text is a function of the kernel; what a CPU lacks is refus
     const Kernel kernel = sums_kernel(DType::float32, 8, 5, true, StoreMode::add);
     CHECK(emit_llvm(kernel) == emit_llvm(kernel));
 
-    KernelBuilder b(DType::float32, 8);
+    CpuKernelBuilder b(DType::float32, 8);
     b.task().body.push_back({SyncWarp{}});
     CHECK_THROWS_AS(emit_llvm(b.kernel), InternalError);
     Kernel odd = kernel;

@@ -34,7 +34,7 @@ struct Case {
     }
 };
 
-Access access_of(const Case& c, KernelBuilder& builder, BufferId buffer, IntId two) {
+Access access_of(const Case& c, CpuKernelBuilder& builder, BufferId buffer, IntId two) {
     // The base is written with a variable, and is `offset`.
     Access access = global(buffer, Affine::of(two, 3) + Affine(c.offset - 6), c.lane_stride, c.component_stride, c.active);
     if (c.table.empty()) return access;
@@ -43,11 +43,11 @@ Access access_of(const Case& c, KernelBuilder& builder, BufferId buffer, IntId t
     return access;
 }
 
-using Body = std::function<void(KernelBuilder&, const Case&, Access, int lanes, Block&)>;
+using Body = std::function<void(CpuKernelBuilder&, const Case&, Access, int lanes, Block&)>;
 
 /// One task a case; launching rows [i, i + 1) runs the case i alone.
 Kernel kernel_of(const std::vector<Case>& cases, DType dtype, int lanes, bool load, StoreMode mode) {
-    KernelBuilder b(dtype, lanes);
+    CpuKernelBuilder b(dtype, lanes);
     const BufferId x = b.operand("x"), o = b.operand("o");
     for (std::size_t i = 0; i < cases.size(); ++i) {
         const Case& c = cases[i];

@@ -19,7 +19,7 @@ namespace {
 
 /// o[row] = scale * x[row] for rows of 3 components and a vector of lanes.
 Kernel scaling_kernel(double scale, const Target& target, DType dtype = DType::float32) {
-    KernelBuilder b(dtype, lanes_of(target, size_of(dtype)));
+    CpuKernelBuilder b(dtype, lanes_of(target, size_of(dtype)));
     b.kernel.target = target;
     const BufferId x = b.operand("x"), o = b.operand("o");
     Block& body = b.task().body;

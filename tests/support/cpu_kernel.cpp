@@ -1,11 +1,6 @@
 #include "tests/support/cpu_kernel.hpp"
 
-#include <doctest/doctest.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <iostream>
-#include <new>
 
 #include "ir/error.hpp"
 #include "runtime/backend_llvm.hpp"
@@ -22,14 +17,14 @@ bool have_llvm_backend() {
     }
 }
 
-KernelBuilder::KernelBuilder(DType dtype, int lanes) {
+CpuKernelBuilder::CpuKernelBuilder(DType dtype, int lanes) {
     kernel.name = "test_kernel";
     kernel.target = host_cpu_target();
     kernel.compute = dtype;
     kernel.lanes = lanes;
 }
 
-BufferId KernelBuilder::operand(const std::string& name, DType dtype) {
+BufferId CpuKernelBuilder::operand(const std::string& name, DType dtype) {
     Buffer buffer;
     buffer.name = name;
     buffer.dtype = dtype;
@@ -37,20 +32,20 @@ BufferId KernelBuilder::operand(const std::string& name, DType dtype) {
     return static_cast<BufferId>(kernel.buffers.size()) - 1;
 }
 
-BufferId KernelBuilder::index(const std::string& name) {
+BufferId CpuKernelBuilder::index(const std::string& name) {
     const BufferId id = operand(name);
     kernel.buffers[id].kind = BufferKind::index;
     return id;
 }
 
-BufferId KernelBuilder::table(const std::string& name, std::vector<std::int32_t> entries) {
+BufferId CpuKernelBuilder::table(const std::string& name, std::vector<std::int32_t> entries) {
     const BufferId id = operand(name);
     kernel.buffers[id].kind = BufferKind::table;
     kernel.buffers[id].table = std::move(entries);
     return id;
 }
 
-KernelTask& KernelBuilder::task(std::int64_t chunks) {
+KernelTask& CpuKernelBuilder::task(std::int64_t chunks) {
     KernelTask& task = kernel.tasks.emplace_back();
     task.name = "task";
     task.chunks = chunks;
@@ -58,18 +53,18 @@ KernelTask& KernelBuilder::task(std::int64_t chunks) {
     return task;
 }
 
-IntId KernelBuilder::integer(const std::string& name) {
+IntId CpuKernelBuilder::integer(const std::string& name) {
     kernel.tasks.back().ints.push_back(name);
     return static_cast<IntId>(kernel.tasks.back().ints.size()) - 1;
 }
 
-RegId KernelBuilder::reg(bool uniform) {
+RegId CpuKernelBuilder::reg(bool uniform) {
     std::vector<Register>& registers = kernel.tasks.back().registers;
     registers.push_back({"r" + std::to_string(registers.size()), uniform});
     return static_cast<RegId>(registers.size()) - 1;
 }
 
-std::vector<RegId> KernelBuilder::regs(int count, bool uniform) {
+std::vector<RegId> CpuKernelBuilder::regs(int count, bool uniform) {
     std::vector<RegId> ids;
     for (int i = 0; i < count; ++i) ids.push_back(reg(uniform));
     return ids;
@@ -95,17 +90,5 @@ void CompiledKernel::run(const std::vector<void*>& buffers, std::int64_t begin, 
     arguments.buffers = buffers;
     module_->launch(arguments, begin, end);
 }
-
-GuardedBytes::GuardedBytes(std::size_t size) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t usable = (size + page - 1) / page * page;
-    length_ = usable + page;
-    mapping_ = mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapping_ == MAP_FAILED) throw std::bad_alloc();
-    mprotect(static_cast<char*>(mapping_) + usable, page, PROT_NONE);
-    data_ = static_cast<char*>(mapping_) + usable - size;
-}
-
-GuardedBytes::~GuardedBytes() { munmap(mapping_, length_); }
 
 }  // namespace flashtp::test

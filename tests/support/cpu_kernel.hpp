@@ -8,6 +8,7 @@
 
 #include "ir/kernel.hpp"
 #include "runtime/backend.hpp"
+#include "tests/support/guarded_memory.hpp"
 
 namespace flashtp::test {
 
@@ -15,9 +16,9 @@ namespace flashtp::test {
 bool have_llvm_backend();
 
 /// A kernel of one dtype for the host, with operand and index buffers and any number of tasks.
-class KernelBuilder {
+class CpuKernelBuilder {
   public:
-    KernelBuilder(DType dtype, int lanes);
+    CpuKernelBuilder(DType dtype, int lanes);
 
     BufferId operand(const std::string& name, DType dtype);
     BufferId operand(const std::string& name) { return operand(name, kernel.compute); }
@@ -45,32 +46,18 @@ class CompiledKernel {
     std::unique_ptr<Module> module_;
 };
 
-/// `count` elements right before a page that may not be touched, so that reading or writing behind them faults.
-class GuardedBytes {
-  public:
-    explicit GuardedBytes(std::size_t size);
-    ~GuardedBytes();
-    GuardedBytes(const GuardedBytes&) = delete;
-    GuardedBytes& operator=(const GuardedBytes&) = delete;
-    void* data() const { return data_; }
-
-  private:
-    void* mapping_ = nullptr;
-    std::size_t length_ = 0;
-    void* data_ = nullptr;
-};
-
+/// Values right before a page that may not be touched.
 template <class T>
 class GuardedArray {
   public:
     explicit GuardedArray(const std::vector<T>& values) : bytes_(values.size() * sizeof(T)), size_(values.size()) {
         std::copy(values.begin(), values.end(), data());
     }
-    T* data() const { return static_cast<T*>(bytes_.data()); }
+    T* data() const { return reinterpret_cast<T*>(bytes_.data()); }
     std::vector<T> values() const { return std::vector<T>(data(), data() + size_); }
 
   private:
-    GuardedBytes bytes_;
+    GuardedMemory bytes_;
     std::size_t size_;
 };
 
