@@ -25,7 +25,8 @@ inline constexpr EnvironmentVariable cache_dir{
 inline constexpr EnvironmentVariable num_threads{
     "FLASHTP_NUM_THREADS", "the number of cores this process may use", "Threads of a run on the CPU."};
 inline constexpr EnvironmentVariable nvrtc{
-    "FLASHTP_NVRTC", "searched: loader path, CUDA toolkits, the `nvidia-cuda-nvrtc` Python package",
+    "FLASHTP_NVRTC", "searched: loader path, CUDA toolkits (`CUDA_HOME`, `CUDA_PATH`, `/usr/local`), the Python package "
+    "`nvidia-cuda-nvrtc` (of `VIRTUAL_ENV` or `CONDA_PREFIX`, beside this library, of the user, of the system)",
     "Path of the NVRTC library that compiles CUDA code."};
 inline constexpr EnvironmentVariable llvm_plugin{
     "FLASHTP_LLVM_PLUGIN", "searched: beside this library, then the loader path",

@@ -1,0 +1,212 @@
+// flashtp-compile as its users call it: what it prints where, and how it exits.
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/runtime/temporary_directory.hpp"
+#include "tests/support/cpu_kernel.hpp"
+
+using flashtp::test::read_text;
+using flashtp::test::TemporaryDirectory;
+using flashtp::test::write_text;
+
+namespace {
+
+struct Result {
+    int code;
+    std::string out, err;
+    bool says(const char* text) const { return out.find(text) != std::string::npos; }
+    bool complains(const char* text) const { return err.find(text) != std::string::npos; }
+};
+
+/// A scratch directory with small specs, and a cache of its own.
+struct Cli {
+    TemporaryDirectory directory;
+
+    Cli() {
+        file("good.json", R"({"irreps_in1": "4x0e+4x1o", "irreps_in2": "0e+1o", "irreps_out": "4x0e+4x1o",
+            "instructions": [[0, 0, 0, "uvu", true], [0, 1, 1, "uvu", true], [1, 1, 0, "uvu", true]]})");
+        file("broken_rule.json", R"({"irreps_in1": "4x1o", "irreps_in2": "1o", "irreps_out": "4x3o",
+            "instructions": [[0, 0, 0, "uvu", true]]})");
+        file("unknown_key.json", R"({"irreps_in1": "1o", "irreps_in2": "1o", "irreps_out": "0e", "instruction": []})");
+        const std::string layer = R"({"tp": ["4x0e", "1x0e+1x1o", "4x0e+4x1o", [[0, 0, 0, "uvu", true], [0, 1, 1, "uvu", true]]]})";
+        const std::string other = R"({"tp": ["8x0e", "1x0e", "8x0e", [[0, 0, 0, "uvu", true]]]})";
+        file("layers.json", layer + "\n" + other + "\n" + layer + "\n");
+    }
+
+    std::string path(const std::string& name) const { return (directory.path() / name).string(); }
+    void file(const std::string& name, const std::string& text) const { write_text(path(name), text); }
+
+    /// `$/` in the arguments stands for the directory.
+    Result operator()(std::string arguments) const {
+        for (std::size_t at; (at = arguments.find("$/")) != std::string::npos;) {
+            arguments.replace(at, 1, directory.path().string());
+        }
+        const std::string command = "FLASHTP_CACHE_DIR=" + path("cache") + " " FLASHTP_BINARY_DIR "/bin/flashtp-compile " + arguments +
+                                    " >" + path("out") + " 2>" + path("err");
+        const int status = std::system(command.c_str());
+        return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(path("out")), read_text(path("err"))};
+    }
+};
+
+bool have_cpu() { return flashtp::test::have_llvm_backend(); }
+
+}  // namespace
+
+TEST_CASE("every help page has an example") {
+    const Cli cli;
+    for (const char* page : {"", "build ", "emit ", "verify ", "bench ", "explain ", "cache ", "cache list ", "cache verify ",
+                             "cache stat ", "version "}) {
+        CAPTURE(page);
+        const Result result = cli(std::string(page) + "--help");
+        CHECK(result.code == 0);
+        CHECK(result.says("Example:\n  flashtp-compile "));
+        CHECK(result.err == "");
+    }
+}
+
+TEST_CASE("wrong usage exits with 2") {
+    const Cli cli;
+    for (const char* arguments : {"", "compile", "verify", "verify $/good.json --orders 4", "verify $/good.json --no-such-option",
+                                  "emit $/good.json --level python", "verify $/good.json --dtype float16", "cache",
+                                  "bench $/good.json --factoring cleverly"}) {
+        CAPTURE(arguments);
+        const Result result = cli(arguments);
+        CHECK(result.code == 2);
+        CHECK(result.out == "");
+        CHECK(result.err != "");
+    }
+}
+
+TEST_CASE("a wrong spec exits with 2 and names what is at fault") {
+    const Cli cli;
+    for (const char* command : {"emit", "verify", "explain", "build", "bench"}) {
+        CAPTURE(command);
+        const auto run = [&](const std::string& spec) { return cli(std::string(command) + " $/" + spec); };
+        Result result = run("broken_rule.json");
+        CHECK(result.code == 2);
+        CHECK(result.complains("instruction 0"));
+        result = run("unknown_key.json");
+        CHECK(result.code == 2);
+        CHECK(result.complains("did you mean \"instructions\""));
+        result = run("nothing.json");
+        CHECK(result.code == 2);
+        CHECK(result.complains("nothing.json"));
+        result = run("layers.json:9");
+        CHECK(result.code == 2);
+        CHECK(result.complains("3 lines"));
+    }
+    CHECK(cli("emit $/good.json --target sm_91").code == 2);
+    CHECK(cli("emit $/layers.json").complains("name one of its 3 lines"));
+}
+
+TEST_CASE("emit prints every level") {
+    const Cli cli;
+    const auto emit = [&](const std::string& level, const std::string& target) {
+        return cli("emit $/good.json --order 1 --target " + target + " --level " + level);
+    };
+    CHECK(nlohmann::json::parse(emit("problem", "sm_80").out)["irreps_in1"] == "4x0e+4x1o");
+    for (const char* level : {"paths", "edge", "schedule", "kernel", "source"}) {
+        CAPTURE(level);
+        const Result result = emit(level, "sm_80");
+        CHECK(result.code == 0);
+        CHECK(result.out.size() > 100);
+        CHECK(result.err == "");
+        CHECK(emit(level, "sm_80").out == result.out);
+    }
+    CHECK(emit("source", "sm_80").says("__global__"));
+    CHECK(emit("asm", "sm_80").code == 2);
+    CHECK(emit("ptx", "cpu:x86-64-v3").code == 2);
+    CHECK(cli("emit $/good.json --target sm_90a --level schedule -o $/schedule").code == 0);
+    CHECK(read_text(cli.path("schedule")).size() > 100);
+    CHECK(cli("emit $/good.json --target sm_90a --level kernel --schedule $/schedule").code == 0);
+    if (!have_cpu()) return;
+    CHECK(emit("source", "cpu:x86-64-v3").says("define"));
+    CHECK(emit("asm", "cpu:x86-64-v3").says("ret"));
+}
+
+TEST_CASE("verify in the interpreter needs nothing but this program") {
+    const Cli cli;
+    const Result result = cli("verify $/good.json --target interp --orders 0,1,2,3 --edges 20 --nodes 4 --seed 3");
+    CHECK(result.code == 0);
+    CHECK(result.says("0 beyond the bound"));
+    CHECK_FALSE(result.says("NO"));
+    CHECK(cli("verify $/good.json --target interp:sm_80 --orders 0 --edges 5 --nodes 2 --sorted --dtype float64").code == 0);
+    CHECK(cli("verify $/good.json --target interp --orders 0 --edges 0 --nodes 0").code == 0);
+    CHECK(cli("verify $/good.json --target interp --orders 0 --edges 5 --nodes 0").code == 2);
+}
+
+TEST_CASE("verify on the CPU, as a table and as JSON") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    CHECK(cli("verify $/layers.json --edges 30 --nodes 5").says("16 outputs checked"));
+    const Result result = cli("verify $/good.json --orders 2 --absent t_w --edges 30 --nodes 5 --threads 2 --json");
+    CHECK(result.code == 0);
+    const nlohmann::json json = nlohmann::json::parse(result.out);
+    CHECK(json["failed"] == 0);
+    CHECK(json["results"].size() == 4);
+    for (const auto& row : json["results"]) CHECK(row["ok"] == true);
+}
+
+TEST_CASE("a target without its driver or compiler exits with 1") {
+    const Cli cli;
+    const Result result = cli("verify $/good.json --target cuda --orders 0 --edges 5 --nodes 2");
+    if (result.code == 0) return;  // there is a device
+    CHECK(result.code == 1);
+    CHECK(result.complains("driver"));
+}
+
+TEST_CASE("build fills the cache once") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    const Result first = cli("build $/layers.json --target cpu --orders 0,1 -j 2");
+    CHECK(first.code == 0);
+    CHECK(first.says("4 kernels"));
+    CHECK_FALSE(first.says("cached"));
+    const Result second = cli("build $/layers.json:3 --target cpu --orders 0,1");
+    CHECK(second.says("cached"));
+    CHECK(second.says("2 kernels"));
+    CHECK(cli("cache verify").says("4 entries, 0 bad"));
+    CHECK(nlohmann::json::parse(cli("cache stat --json").out)["entries"] == 4);
+    const nlohmann::json list = nlohmann::json::parse(cli("cache list --json").out);
+    REQUIRE(list.size() == 4);
+
+    const std::string path = list[0]["path"];
+    write_text(path, read_text(path) + "x");
+    const Result bad = cli("cache verify");
+    CHECK(bad.code == 1);
+    CHECK(bad.complains(path.c_str()));
+    CHECK(cli("cache list").says("BAD"));
+    CHECK(cli("cache stat --cache $/elsewhere").says("0 entries"));
+}
+
+TEST_CASE("explain answers for good and bad specs") {
+    const Cli cli;
+    const Result good = cli("explain $/good.json --target sm_90a --orders 1 --no-compile");
+    CHECK(good.code == 0);
+    CHECK(good.says("multiply adds per edge"));
+    const Result bad = cli("explain $/broken_rule.json --json");
+    CHECK(bad.code == 2);
+    CHECK(nlohmann::json::parse(bad.out)["supported"] == false);
+}
+
+TEST_CASE("bench measures") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    const Result result = cli("bench $/good.json --orders 0 --edges 64 --nodes 8 --threads 1 --json");
+    CHECK(result.code == 0);
+    const nlohmann::json json = nlohmann::json::parse(result.out);
+    CHECK(json["results"][0]["seconds"] > 0);
+    CHECK(json["results"][0]["copy_bytes_per_second"] > 1e6);
+}
+
+TEST_CASE("version, and the table of environment variables") {
+    const Cli cli;
+    CHECK(cli("version").says("flashtp-compile " FLASHTP_VERSION));
+    CHECK(cli("version --environment").out == read_text(FLASHTP_SOURCE_DIR "/docs/environment.md"));
+}
