@@ -128,11 +128,13 @@ void emit_declarations(std::string& out, const Kernel& kernel) {
             out += fmt::format("declare <{0} x {1}> @llvm.masked.load.v{0}f{2}.p0(ptr, i32, <{0} x i1>, <{0} x {1}>)\n", width, type, size);
 }
 
-/// The whole vector is worth its power: without the first attribute LLVM halves 512-bit vectors on some processors.
+/// Without the first attribute LLVM halves 512-bit vectors on some processors. Without `stackrealign` it keeps spilled vectors
+/// where the caller's stack happens to end, and every second one lies across two cache lines.
 void emit_attributes(std::string& out, const Kernel& kernel) {
     const Target& target = kernel.target;
     out += fmt::format("\nattributes #0 = {{ noinline nounwind \"prefer-vector-width\"=\"{0}\" \"min-legal-vector-width\"=\"{0}\"",
                        std::max(128, target.vector_bits));
+    if (target.vector_bits > 128) out += " \"stackrealign\"";
     if (!target.cpu.empty()) out += fmt::format(" \"target-cpu\"=\"{}\"", target.cpu);
     if (!target.features.empty()) out += fmt::format(" \"target-features\"=\"{}\"", join(target.features, ","));
     out += " }\n";
