@@ -31,7 +31,7 @@ class Scheduler {
         schedule_.warps_per_block = knobs_.warps_per_block;
         schedule_.min_blocks = knobs_.min_blocks;
         schedule_.rows_per_warp = knobs_.rows_per_warp;
-        const bool staged = target_.platform == Platform::cuda && convolution_ && !general_;
+        const bool staged = target_.platform == Platform::cuda && convolution_ && !general_ && knobs_.staged;
         if (staged) schedule_.ring = {knobs_.stages, target_.copy, knobs_.hold_stage};
         schedule_.stage_rows = staged;
         schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
@@ -172,9 +172,34 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
         knobs.warps_per_block = 1;
         return knobs;
     }
-    knobs.stages = request.order == 0 ? 4 : request.order == 1 ? 3 : 2;
-    knobs.register_budget = compute == DType::float32 ? 160 : 80;
-    if (request.order >= 2) knobs.max_channels_per_lane = 1;
+    // Measured on an H200 over the layers of docs/performance.md: one choice an order that is near the best for all of them.
+    struct Choice {
+        int register_budget, stages, min_blocks, rows_per_warp;
+    };
+    constexpr Choice choices[] = {{190, 3, 3, 2}, {150, 2, 3, 1}, {230, 2, 1, 1}, {230, 2, 1, 1}};
+    const Choice& row = choices[request.order];
+    knobs.register_budget = compute == DType::float32 ? row.register_budget : row.register_budget / 2;
+    knobs.operations_per_task = 4000;  // beyond, straight-line code outgrows the instruction cache
+    knobs.stages = row.stages;
+    knobs.hold_stage = true;
+    knobs.min_blocks = row.min_blocks;
+    knobs.rows_per_warp = row.rows_per_warp;
+    return knobs;
+}
+
+std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs knobs) {
+    if (knobs.stages > 2) {
+        knobs.stages = 2;
+    } else if (knobs.warps_per_block > 1) {
+        knobs.warps_per_block /= 2;
+        knobs.min_blocks *= 2;
+    } else if (knobs.staged) {
+        knobs.staged = false;
+        knobs.warps_per_block = 4;
+        knobs.min_blocks = 1;
+    } else {
+        return std::nullopt;
+    }
     return knobs;
 }
 

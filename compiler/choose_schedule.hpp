@@ -1,6 +1,8 @@
 // The scheduler: takes every decision a kernel needs and writes it down as a Schedule.
 #pragma once
 
+#include <optional>
+
 #include "ir/dtype.hpp"
 #include "ir/edge_program.hpp"
 #include "ir/path_program.hpp"
@@ -14,12 +16,15 @@ struct ScheduleKnobs {
     int max_channels_per_lane = 4;
     int register_budget = 0;       ///< registers a lane may hold in accumulators and inputs
     int operations_per_task = 0;   ///< straight-line multiply-adds of a task, all channel copies together
+    bool staged = true;            ///< rows pass through shared memory; else direct loads and stores
     int stages = 0;
     bool hold_stage = false;
     int warps_per_block = 4;
     int min_blocks = 1;
     int rows_per_warp = 1;
 };
+/// Knobs that need less shared memory, or nothing when there are none left to turn.
+std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);
 ScheduleKnobs default_knobs(const Target&, const Request&, DType compute);
 
 /// `program` is the request's program. `general` keeps to one path a task with direct loads, which is right for every mode.

@@ -85,6 +85,55 @@ void renumber_values(EdgeProgram& program) {
 }
 
 /// Statements of dropped operands must be gone; their values go with them.
+// Value by value: what the paths' own statements can compute, and of that what reaches an output. Programs have thousands of
+// statements and this runs once a path, so nothing is copied before it is known to stay.
+std::vector<bool> statements_of(const EdgeProgram& program, const std::vector<int>& paths) {
+    std::vector<bool> kept(program.statements.size()), defined(program.values.size()), needed(program.values.size());
+    for (ValueId v = 0; v < static_cast<ValueId>(program.values.size()); ++v) {
+        defined[v] = program.is_input(v);
+        needed[v] = program.is_output(v);
+    }
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+        const Statement& s = program.statements[i];
+        const bool ours = s.path < 0 || std::ranges::find(paths, s.path) != paths.end();
+        kept[i] = ours && defined[s.a.value] && (!s.b || defined[s.b->value]);
+        if (kept[i]) defined[s.dst.value] = true;
+    }
+    for (std::size_t i = kept.size(); i-- > 0;) {
+        const Statement& s = program.statements[i];
+        kept[i] = kept[i] && needed[s.dst.value];
+        if (!kept[i]) continue;
+        needed[s.a.value] = true;
+        if (s.b) needed[s.b->value] = true;
+    }
+    return kept;
+}
+
+EdgeProgram copy_statements(const EdgeProgram& program, const std::vector<bool>& kept) {
+    EdgeProgram out;
+    out.operands = program.operands;
+    std::vector<bool> used(program.values.size());
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+        if (!kept[i]) continue;
+        const Statement& s = program.statements[i];
+        used[s.dst.value] = used[s.a.value] = true;
+        if (s.b) used[s.b->value] = true;
+        out.statements.push_back(s);
+    }
+    std::vector<ValueId> renamed(program.values.size(), -1);
+    for (ValueId v = 0; v < static_cast<ValueId>(used.size()); ++v) {
+        if (!used[v]) continue;
+        renamed[v] = static_cast<ValueId>(out.values.size());
+        out.values.push_back(program.values[v]);
+    }
+    for (Statement& s : out.statements) {
+        s.dst.value = renamed[s.dst.value];
+        s.a.value = renamed[s.a.value];
+        if (s.b) s.b->value = renamed[s.b->value];
+    }
+    return out;
+}
+
 void drop_operands(EdgeProgram& program, const std::vector<bool>& dropped) {
     std::vector<OperandId> number(program.operands.size(), -1);
     std::vector<Operand> kept;
@@ -126,14 +175,13 @@ void require_operands(const EdgeProgram& program, const std::vector<std::string>
 
 }  // namespace
 
-EdgeProgram without_dead_code(const EdgeProgram& program) {
-    EdgeProgram out = program;
-    drop_zeros(out);
-    drop_unread(out);
-    std::erase_if(out.statements, [](const Statement& s) { return s.entries.empty(); });
-    renumber_components(out);
-    renumber_values(out);
-    return out;
+EdgeProgram without_dead_code(EdgeProgram program) {
+    drop_zeros(program);
+    drop_unread(program);
+    std::erase_if(program.statements, [](const Statement& s) { return s.entries.empty(); });
+    renumber_components(program);
+    renumber_values(program);
+    return program;
 }
 
 EdgeProgram keep_outputs(const EdgeProgram& program, const std::vector<std::string>& names) {
@@ -151,10 +199,7 @@ EdgeProgram without_inputs(const EdgeProgram& program, const std::vector<std::st
 }
 
 EdgeProgram restrict_to_paths(const EdgeProgram& program, const std::vector<int>& paths) {
-    EdgeProgram out = program;
-    std::erase_if(out.statements,
-                  [&](const Statement& s) { return s.path >= 0 && std::ranges::find(paths, s.path) == paths.end(); });
-    return without_dead_code(out);
+    return without_dead_code(copy_statements(program, statements_of(program, paths)));
 }
 
 }  // namespace flashtp

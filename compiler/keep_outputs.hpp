@@ -10,7 +10,7 @@ namespace flashtp {
 
 /// Drops what no output needs and what is zero because nothing writes it, component by component. Operands stay; intermediate
 /// values lose the components that have gone.
-EdgeProgram without_dead_code(const EdgeProgram&);
+EdgeProgram without_dead_code(EdgeProgram);
 
 /// Drops the output operands not named, and the work that only they need. Inputs are the signature: they stay even if unread.
 EdgeProgram keep_outputs(const EdgeProgram&, const std::vector<std::string>& names);

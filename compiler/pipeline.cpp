@@ -9,6 +9,10 @@ namespace flashtp {
 
 namespace {
 
+bool fits(const Kernel& kernel) {
+    return kernel.target.platform == Platform::cpu || shared_bytes(kernel) <= kernel.target.shared_bytes_per_block;
+}
+
 KernelInfo describe(const Problem& problem, const Request& request, const PathProgram& paths, const Schedule& schedule) {
     KernelInfo info;
     // Not the problem's name: equal layers share one cache entry.
@@ -31,12 +35,24 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     result.paths = trace("expand paths", expand_paths(problem));
     const EdgeProgram forward = trace("factor", factor(result.paths, options.factoring.value_or(Factoring::products)));
     result.edge = trace("derivative", derivative(forward, request));
-    const ScheduleKnobs knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
-    result.schedule = options.schedule ? *options.schedule
-                                       : choose_schedule(result.paths, result.edge, target, problem.dtype, knobs, options.general);
-    const KernelInfo info = describe(problem, request, result.paths, result.schedule);
-    result.kernels.push_back(trace("lower", lower_to_kernel(result.edge, result.schedule, target, info)));
-    return result;
+    const auto kernel_of = [&](const Schedule& schedule) {
+        return trace("lower", lower_to_kernel(result.edge, schedule, target, describe(problem, request, result.paths, schedule)));
+    };
+    if (options.schedule) {
+        result.schedule = *options.schedule;
+        result.kernels.push_back(kernel_of(result.schedule));
+        return result;
+    }
+    // A schedule is chosen before its shared memory is known: when it does not fit, the next one needs less.
+    std::optional<ScheduleKnobs> knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
+    for (; knobs; knobs = with_less_shared_memory(*knobs)) {
+        result.schedule = choose_schedule(result.paths, result.edge, target, problem.dtype, *knobs, options.general);
+        Kernel kernel = kernel_of(result.schedule);
+        if (!fits(kernel)) continue;
+        result.kernels.push_back(std::move(kernel));
+        return result;
+    }
+    internal_error("no schedule fits the shared memory of {}\n{}", target.name, to_string(result.schedule));
 }
 
 }  // namespace flashtp

@@ -26,8 +26,8 @@ bool fits(const Artifact& artifact, const Kernel& kernel) {
 }
 
 std::string text_of(const ScheduleKnobs& k) {
-    const auto [channels, registers, operations, stages, hold, warps, blocks, rows] = k;
-    return fmt::format("{} {} {} {} {} {} {} {}", channels, registers, operations, stages, hold, warps, blocks, rows);
+    const auto [channels, registers, operations, staged, stages, hold, warps, blocks, rows] = k;
+    return fmt::format("{} {} {} {} {} {} {} {} {}", channels, registers, operations, staged, stages, hold, warps, blocks, rows);
 }
 
 /// Names a program within a process: the request, not its kernels, so that a hit costs no lowering.
