@@ -38,7 +38,9 @@ struct Buffers {
     void add(const Node&) {}
 };
 
-std::string join(const std::vector<std::string>& parts, std::string_view separator) { return fmt::format("{}", fmt::join(parts, separator)); }
+std::string join(const std::vector<std::string>& parts, std::string_view separator) {
+    return fmt::format("{}", fmt::join(parts, separator));
+}
 
 void comment(std::string& out, const std::string& text, std::string_view indent = "") {
     std::size_t begin = 0;
@@ -61,8 +63,8 @@ void emit_task(std::string& out, const Kernel& kernel, std::size_t index, const 
     std::string parameters;
     for (const BufferId id : buffers.used)
         parameters += fmt::format("ptr noalias nocapture{} %b{}, ", buffers.written.contains(id) ? "" : " readonly", id);
-    out += fmt::format("define internal void @{}({}i64 %chunk, i64 %row_begin, i64 %row_end) #0 {{\nentry:\n", task_function(kernel, index),
-                       parameters);
+    out += fmt::format("define internal void @{}({}i64 %chunk, i64 %row_begin, i64 %row_end) #0 {{\nentry:\n",
+                       task_function(kernel, index), parameters);
     FunctionText text;
     const Elements compute(text, kernel.compute, has_masked_loads(kernel.target));
     TaskEmitter(kernel, task, compute, text, has_masked_loads(kernel.target)).run();
@@ -73,18 +75,21 @@ void emit_task(std::string& out, const Kernel& kernel, std::size_t index, const 
 std::string call_task(const Kernel& kernel, std::size_t index, const Buffers& buffers, std::string_view chunk) {
     std::string arguments;
     for (const BufferId id : buffers.used) arguments += fmt::format("ptr %b{}, ", id);
-    return fmt::format("  call void @{}({}i64 {}, i64 %row_begin, i64 %row_end)\n", task_function(kernel, index), arguments, chunk);
+    return fmt::format("  call void @{}({}i64 {}, i64 %row_begin, i64 %row_end)\n", task_function(kernel, index), arguments,
+                       chunk);
 }
 
 /// Loads the buffer pointers and runs the tasks one after the other, each for all of its chunks.
 void emit_entry(std::string& out, const Kernel& kernel, const std::vector<Buffers>& buffers) {
-    out += fmt::format("\ndefine void @{}(ptr noalias nocapture readonly %buffers, i64 %row_begin, i64 %row_end) #0 {{\nentry:\n", kernel.name);
+    out += fmt::format("\ndefine void @{}(ptr noalias nocapture readonly %buffers, i64 %row_begin, i64 %row_end) #0 {{\nentry:\n",
+                       kernel.name);
     int argument = 0;
     for (std::size_t id = 0; id < kernel.buffers.size(); ++id) {
         const Buffer& buffer = kernel.buffers[id];
         if (buffer.kind == BufferKind::table) continue;
-        out += fmt::format("  %at{0} = getelementptr ptr, ptr %buffers, i64 {1}\n  %b{0} = load ptr, ptr %at{0}, align 8  ; {2}\n", id,
-                           argument++, buffer.name);
+        out +=
+            fmt::format("  %at{0} = getelementptr ptr, ptr %buffers, i64 {1}\n  %b{0} = load ptr, ptr %at{0}, align 8  ; {2}\n",
+                        id, argument++, buffer.name);
     }
     std::string before = "entry";
     for (std::size_t task = 0; task < kernel.tasks.size(); ++task) {
@@ -110,8 +115,8 @@ void emit_tables(std::string& out, const Kernel& kernel) {
         if (buffer.kind != BufferKind::table) continue;
         std::vector<std::string> entries;
         for (const std::int32_t entry : buffer.table) entries.push_back(fmt::format("i32 {}", entry));
-        out += fmt::format("@{}.table{} = private unnamed_addr constant [{} x i32] [{}], align 4  ; {}\n", kernel.name, id, entries.size(),
-                           join(entries, ", "), buffer.name);
+        out += fmt::format("@{}.table{} = private unnamed_addr constant [{} x i32] [{}], align 4  ; {}\n", kernel.name, id,
+                           entries.size(), join(entries, ", "), buffer.name);
     }
 }
 
@@ -125,15 +130,17 @@ void emit_declarations(std::string& out, const Kernel& kernel) {
     if (!has_masked_loads(kernel.target)) return;
     for (const auto& [type, size] : {std::pair("float", 32), std::pair("double", 64)})
         for (int width = 1; width <= kernel.lanes; width *= 2)
-            out += fmt::format("declare <{0} x {1}> @llvm.masked.load.v{0}f{2}.p0(ptr, i32, <{0} x i1>, <{0} x {1}>)\n", width, type, size);
+            out += fmt::format("declare <{0} x {1}> @llvm.masked.load.v{0}f{2}.p0(ptr, i32, <{0} x i1>, <{0} x {1}>)\n", width,
+                               type, size);
 }
 
 /// Without the first attribute LLVM halves 512-bit vectors on some processors. Without `stackrealign` it keeps spilled vectors
 /// where the caller's stack happens to end, and every second one lies across two cache lines.
 void emit_attributes(std::string& out, const Kernel& kernel) {
     const Target& target = kernel.target;
-    out += fmt::format("\nattributes #0 = {{ noinline nounwind \"prefer-vector-width\"=\"{0}\" \"min-legal-vector-width\"=\"{0}\"",
-                       std::max(128, target.vector_bits));
+    out +=
+        fmt::format("\nattributes #0 = {{ noinline nounwind \"prefer-vector-width\"=\"{0}\" \"min-legal-vector-width\"=\"{0}\"",
+                    std::max(128, target.vector_bits));
     if (target.vector_bits > 128) out += " \"stackrealign\"";
     if (!target.cpu.empty()) out += fmt::format(" \"target-cpu\"=\"{}\"", target.cpu);
     if (!target.features.empty()) out += fmt::format(" \"target-features\"=\"{}\"", join(target.features, ","));
@@ -144,8 +151,11 @@ void check(const Kernel& kernel) {
     if (kernel.target.platform != Platform::cpu) internal_error("kernel {}: LLVM IR is printed for CPUs only", kernel.name);
     if (kernel.lanes < 1 || kernel.lanes > 64 || !std::has_single_bit(static_cast<unsigned>(kernel.lanes)))
         internal_error("kernel {}: {} lanes, where a power of two up to 64 is needed", kernel.name, kernel.lanes);
-    const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; };
-    if (kernel.name.empty() || !std::ranges::all_of(kernel.name, plain)) internal_error("kernel name \"{}\" is no identifier", kernel.name);
+    const auto plain = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    };
+    if (kernel.name.empty() || !std::ranges::all_of(kernel.name, plain))
+        internal_error("kernel name \"{}\" is no identifier", kernel.name);
 }
 
 }  // namespace

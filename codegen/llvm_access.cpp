@@ -130,8 +130,10 @@ void TaskEmitter::statement(const Load& node) {
         }
         const Address at = address(node.from.buffer, node.from.base);
         const Name scalar = memory.load_one(behind(memory, at, static_cast<std::int64_t>(k) * node.from.component_stride));
-        if (memory.dtype() == compute_.dtype()) now_.registers[node.dst[k]] = {{}, scalar};
-        else now_.registers[node.dst[k]] = {convert(memory.splat(scalar, kernel_.lanes), kernel_.lanes, memory, compute_), {}};
+        if (memory.dtype() == compute_.dtype())
+            now_.registers[node.dst[k]] = {{}, scalar};
+        else
+            now_.registers[node.dst[k]] = {convert(memory.splat(scalar, kernel_.lanes), kernel_.lanes, memory, compute_), {}};
     }
 }
 
@@ -144,8 +146,10 @@ std::vector<Name> TaskEmitter::load_vectors(const Access& from, const Elements& 
     for (int k = 0; k < components; ++k) {
         if (!wanted[k]) continue;
         if (shape == Shape::unit)
-            result[k] = memory.load(behind(memory, address(from.buffer, from.base), k * from.component_stride), lanes, from.active);
-        else result[k] = load_scattered(from, memory, k);
+            result[k] =
+                memory.load(behind(memory, address(from.buffer, from.base), k * from.component_stride), lanes, from.active);
+        else
+            result[k] = load_scattered(from, memory, k);
     }
     return result;
 }
@@ -217,8 +221,10 @@ void TaskEmitter::statement(const Store& node) {
     const Address at = address(node.to.buffer, node.to.base);
     for (std::size_t k = 0; k < node.src.size(); ++k) {
         const Name place = behind(memory, at, static_cast<std::int64_t>(k) * node.to.component_stride);
-        if (memory.dtype() == compute_.dtype()) memory.store_one(place, scalar_of(node.src[k]), accumulate);
-        else memory.store(place, convert(vector_of(node.src[k]), kernel_.lanes, compute_, memory), kernel_.lanes, 1, accumulate);
+        if (memory.dtype() == compute_.dtype())
+            memory.store_one(place, scalar_of(node.src[k]), accumulate);
+        else
+            memory.store(place, convert(vector_of(node.src[k]), kernel_.lanes, compute_, memory), kernel_.lanes, 1, accumulate);
     }
 }
 
@@ -232,7 +238,8 @@ void TaskEmitter::store_vectors(const Access& to, const Elements& memory, const 
     }
     const Address at = address(to.buffer, to.base);
     for (std::size_t k = 0; k < values.size(); ++k)
-        memory.store(behind(memory, at, static_cast<std::int64_t>(k) * to.component_stride), values[k], kernel_.lanes, to.active, accumulate);
+        memory.store(behind(memory, at, static_cast<std::int64_t>(k) * to.component_stride), values[k], kernel_.lanes, to.active,
+                     accumulate);
 }
 
 void TaskEmitter::store_interleaved(const Access& to, const Elements& memory, const std::vector<Name>& values, bool accumulate) {

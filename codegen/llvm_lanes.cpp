@@ -39,7 +39,8 @@ class Diagonals {
     Name direct(int j) {
         Name result = sources_[j];
         for (int other = 1; other < count(); ++other)
-            result = blend(result, sources_[wrap(j + direction_ * other, count())], [&](int slot) { return slot % count() == other; });
+            result =
+                blend(result, sources_[wrap(j + direction_ * other, count())], [&](int slot) { return slot % count() == other; });
         return result;
     }
 
@@ -128,7 +129,9 @@ void transpose_blocks(const Elements& elements, int lanes, std::vector<Name>& ro
 namespace {
 
 /// Two masks whose shuffles of (a, b) add up to one stage of lane sums.
-struct SumStage { std::vector<int> first, second; };
+struct SumStage {
+    std::vector<int> first, second;
+};
 
 /// Slots with bit h clear keep a, those with it set b; each receives the partner slot's value.
 SumStage exchange(int lanes, int h) {

@@ -35,11 +35,14 @@ struct Assignments {
 
 bool is_number(const Name& name) { return !name.starts_with('%'); }
 
-std::int64_t trips(std::int64_t begin, std::int64_t end, std::int64_t step) { return begin < end ? (end - begin + step - 1) / step : 0; }
+std::int64_t trips(std::int64_t begin, std::int64_t end, std::int64_t step) {
+    return begin < end ? (end - begin + step - 1) / step : 0;
+}
 
 }  // namespace
 
-TaskEmitter::TaskEmitter(const Kernel& kernel, const KernelTask& task, const Elements& compute, FunctionText& text, bool masked_loads)
+TaskEmitter::TaskEmitter(const Kernel& kernel, const KernelTask& task, const Elements& compute, FunctionText& text,
+                         bool masked_loads)
     : kernel_(kernel), task_(task), compute_(compute), text_(text), masked_loads_(masked_loads), windows_(task.windows, -1) {
     now_.registers.resize(task.registers.size());
     now_.ints.resize(std::max<std::size_t>(task.ints.size(), 3));
@@ -59,7 +62,8 @@ void TaskEmitter::block(const Block& statements) {
 }
 
 void TaskEmitter::unsupported() const {
-    internal_error("kernel {}, task {}: shared memory, the ring and warp synchronisation do not exist on a CPU", kernel_.name, task_.name);
+    internal_error("kernel {}, task {}: shared memory, the ring and warp synchronisation do not exist on a CPU", kernel_.name,
+                   task_.name);
 }
 
 void TaskEmitter::statement(const Comment& node) {
@@ -98,8 +102,10 @@ Affine TaskEmitter::fold(const Affine& affine) const {
     for (const auto& [var, factor] : affine.terms) {
         const Name& value = now_.ints[var];
         if (value.empty()) internal_error("kernel {}: integer {} is read before it is assigned", kernel_.name, task_.ints[var]);
-        if (is_number(value)) folded.constant += std::stoll(value) * factor;
-        else folded.terms.emplace_back(var, factor);
+        if (is_number(value))
+            folded.constant += std::stoll(value) * factor;
+        else
+            folded.terms.emplace_back(var, factor);
     }
     return folded;
 }
@@ -130,7 +136,9 @@ Name TaskEmitter::load_index(BufferId buffer, const Affine& index, bool null_is_
     return text_.value("select i1 {}, i64 {}, i64 {}", is_null, position, read);
 }
 
-void TaskEmitter::statement(const IntLoad& node) { set_int(node.var, load_index(node.buffer, node.index, node.identity_if_null)); }
+void TaskEmitter::statement(const IntLoad& node) {
+    set_int(node.var, load_index(node.buffer, node.index, node.identity_if_null));
+}
 
 void TaskEmitter::statement(const IntMin& node) {
     const Name a = integer(node.a), b = integer(node.b);
@@ -139,7 +147,9 @@ void TaskEmitter::statement(const IntMin& node) {
 
 // A window hides latency by reading ahead; a CPU's caches do that already.
 void TaskEmitter::statement(const WindowOpen& node) { windows_.at(node.window) = node.buffer; }
-void TaskEmitter::statement(const WindowRead& node) { set_int(node.var, load_index(windows_.at(node.window), node.position, true)); }
+void TaskEmitter::statement(const WindowRead& node) {
+    set_int(node.var, load_index(windows_.at(node.window), node.position, true));
+}
 
 // Control flow
 
@@ -171,7 +181,8 @@ void TaskEmitter::merge(const Assigned& carried, const State& before, const std:
     State merged = before;
     for (const RegId id : carried.registers) {
         const Name name = text_.reserve();
-        phi(compute_.vector(kernel_.lanes), name, before.registers[id].vector, from_before, after.registers[id].vector, from_after);
+        phi(compute_.vector(kernel_.lanes), name, before.registers[id].vector, from_before, after.registers[id].vector,
+            from_after);
         merged.registers[id] = {name, {}};
     }
     for (const IntId id : carried.ints) {
@@ -192,7 +203,8 @@ void TaskEmitter::straight(const For& node, const Name& begin, const Name& end) 
 
 void TaskEmitter::statement(const For& node) {
     const Name begin = integer(node.begin), end = integer(node.end);
-    if (is_number(begin) && is_number(end) && trips(std::stoll(begin), std::stoll(end), node.step) <= 1) return straight(node, begin, end);
+    if (is_number(begin) && is_number(end) && trips(std::stoll(begin), std::stoll(end), node.step) <= 1)
+        return straight(node, begin, end);
     const Assigned carried = carried_by(node.body);
     for (const RegId id : carried.registers) vector_of(id);  // phis are between vectors
     const State before = now_;
@@ -256,7 +268,8 @@ void TaskEmitter::statement(const If& node) {
 Name TaskEmitter::vector_of(RegId id) {
     Value& value = now_.registers[id];
     if (value.vector.empty()) {
-        if (value.scalar.empty()) internal_error("kernel {}: register {} is read before it is assigned", kernel_.name, task_.registers[id].name);
+        if (value.scalar.empty())
+            internal_error("kernel {}: register {} is read before it is assigned", kernel_.name, task_.registers[id].name);
         value.vector = compute_.splat(value.scalar, kernel_.lanes);
     }
     return value.vector;
@@ -282,8 +295,10 @@ std::vector<Name> TaskEmitter::vectors_of(std::span<const RegId> ids) {
 }
 
 void TaskEmitter::statement(const Move& node) {
-    if (const RegId* id = std::get_if<RegId>(&node.src)) vector_of(*id), now_.registers[node.dst] = now_.registers[*id];
-    else now_.registers[node.dst] = {vector_of(node.src), {}};
+    if (const RegId* id = std::get_if<RegId>(&node.src))
+        vector_of(*id), now_.registers[node.dst] = now_.registers[*id];
+    else
+        now_.registers[node.dst] = {vector_of(node.src), {}};
 }
 
 void TaskEmitter::statement(const Mul& node) {
@@ -295,7 +310,8 @@ void TaskEmitter::statement(const Mul& node) {
 void TaskEmitter::statement(const Fma& node) {
     const Name a = vector_of(node.a), b = vector_of(node.b), c = vector_of(node.c);
     now_.registers[node.dst] = {text_.value("call contract {0} @llvm.fmuladd.v{1}f{2}({0} {3}, {0} {4}, {0} {5})",
-                                            compute_.vector(kernel_.lanes), kernel_.lanes, 8 * size_of(compute_.dtype()), a, b, c),
+                                            compute_.vector(kernel_.lanes), kernel_.lanes, 8 * size_of(compute_.dtype()), a, b,
+                                            c),
                                 {}};
 }
 

@@ -30,7 +30,10 @@ class TaskEmitter {
 
   private:
     // Control flow and integers (llvm_task.cpp)
-    struct Assigned { std::vector<RegId> registers; std::vector<IntId> ints; };
+    struct Assigned {
+        std::vector<RegId> registers;
+        std::vector<IntId> ints;
+    };
     struct State {
         std::vector<Value> registers;
         std::vector<Name> ints;
@@ -64,8 +67,10 @@ class TaskEmitter {
     template <class Make>
     Name once(const std::string& key, Make make);
     Name load_index(BufferId, const Affine& index, bool null_is_identity);
-    void phi(const std::string& type, const Name& name, const Name& a, const std::string& from_a, const Name& b, const std::string& from_b);
-    void merge(const Assigned&, const State& before, const std::string& from_before, const State& after, const std::string& from_after);
+    void phi(const std::string& type, const Name& name, const Name& a, const std::string& from_a, const Name& b,
+             const std::string& from_b);
+    void merge(const Assigned&, const State& before, const std::string& from_before, const State& after,
+               const std::string& from_after);
     void start_block(const std::string& label);
 
     // Arithmetic and lane sums

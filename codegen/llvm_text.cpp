@@ -37,8 +37,8 @@ std::string literal(DType dtype, double value) {
 }
 
 Name Elements::shuffle(const Name& a, const Name& b, int width, const std::vector<int>& mask) const {
-    return text_.value("shufflevector {0} {1}, {0} {2}, <{3} x i32> <{4}>", vector(width), a, b.empty() ? "poison" : b, mask.size(),
-                       mask_text(mask));
+    return text_.value("shufflevector {0} {1}, {0} {2}, <{3} x i32> <{4}>", vector(width), a, b.empty() ? "poison" : b,
+                       mask.size(), mask_text(mask));
 }
 
 Name Elements::fence(const Name& value, int width) const {
@@ -82,8 +82,8 @@ Name Elements::load(const Name& pointer, int width, int count) const {
     if (!masked_loads_) return load_pieces(pointer, width, count);
     std::string mask;
     for (int i = 0; i < width; ++i) mask += fmt::format("{}i1 {}", i ? ", " : "", i < count ? 1 : 0);
-    return text_.value("call {0} @llvm.masked.load.v{1}f{2}.p0(ptr {3}, i32 {4}, <{1} x i1> <{5}>, {0} zeroinitializer)", vector(width),
-                       width, 8 * size_of(dtype_), pointer, size_of(dtype_), mask);
+    return text_.value("call {0} @llvm.masked.load.v{1}f{2}.p0(ptr {3}, i32 {4}, <{1} x i1> <{5}>, {0} zeroinitializer)",
+                       vector(width), width, 8 * size_of(dtype_), pointer, size_of(dtype_), mask);
 }
 
 Name Elements::load_pieces(const Name& pointer, int width, int count) const {

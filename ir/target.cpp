@@ -34,8 +34,8 @@ struct CpuRow {
 // The psABI's levels, spelled out so that a target reads without LLVM's tables at hand.
 constexpr std::array<std::string_view, 3> level_2 = {"+popcnt", "+sse4.2", "+ssse3"};
 constexpr std::array<std::string_view, 6> level_3 = {"+avx2", "+bmi2", "+f16c", "+fma", "+popcnt", "+sse4.2"};
-constexpr std::array<std::string_view, 11> level_4 = {"+avx2",     "+avx512bw", "+avx512cd", "+avx512dq", "+avx512f", "+avx512vl",
-                                                      "+bmi2",     "+f16c",     "+fma",      "+popcnt",   "+sse4.2"};
+constexpr std::array<std::string_view, 11> level_4 = {"+avx2", "+avx512bw", "+avx512cd", "+avx512dq", "+avx512f", "+avx512vl",
+                                                      "+bmi2", "+f16c",     "+fma",      "+popcnt",   "+sse4.2"};
 constexpr std::array<std::string_view, 2> neon = {"+fp-armv8", "+neon"};
 
 constexpr std::array<CpuRow, 4> cpu_rows = {{{"x86-64-v2", "x86_64-unknown-linux-gnu", "x86-64-v2", 128, 16, level_2},

@@ -52,7 +52,8 @@ const Api* open_plugin(const std::string& path, std::string& problems) {
     const auto entry = reinterpret_cast<const Api* (*)()>(dlsym(library, "flashtp_llvm_plugin"));
     if (!entry) return refuse("it has no flashtp_llvm_plugin");
     const Api* const api = entry();
-    if (api->abi != FLASHTP_LLVM_ABI) return refuse(fmt::format("its interface has version {}, not {}", api->abi, FLASHTP_LLVM_ABI));
+    if (api->abi != FLASHTP_LLVM_ABI)
+        return refuse(fmt::format("its interface has version {}, not {}", api->abi, FLASHTP_LLVM_ABI));
     return api;
 }
 
@@ -99,12 +100,14 @@ void check(int status, const Text& error, const Kernel& kernel, std::string_view
     if (status != 0) throw CompileError(fmt::format("LLVM could not {} kernel {}: {}", what, kernel.name, error.view()));
 }
 
-struct Output { std::string code, log; };
+struct Output {
+    std::string code, log;
+};
 
 Output run_compiler(const Kernel& kernel, const std::string& source, bool assembly) {
     const Api& api = plugin();
     const std::string features = joined(kernel.target.features);
-    const flashtp_llvm_source request = {source.data(), source.size(), kernel.target.triple.c_str(), kernel.target.cpu.c_str(),
+    const flashtp_llvm_source request = {source.data(),    source.size(), kernel.target.triple.c_str(), kernel.target.cpu.c_str(),
                                          features.c_str(), assembly};
     Text code(api), log(api), error(api);
     check(api.compile(&request, code.out(), log.out(), error.out()), error, kernel, "compile");
@@ -118,8 +121,8 @@ class LlvmModule : public Module {
     LlvmModule(const Kernel& kernel, const Artifact& artifact) : api_(plugin()) {
         void* address = nullptr;
         Text error(api_);
-        check(api_.load(artifact.code.data(), artifact.code.size(), kernel.name.c_str(), &loaded_, &address, error.out()), error, kernel,
-              "load");
+        check(api_.load(artifact.code.data(), artifact.code.size(), kernel.name.c_str(), &loaded_, &address, error.out()), error,
+              kernel, "load");
         entry_ = reinterpret_cast<Entry*>(address);
     }
     ~LlvmModule() override { api_.unload(loaded_); }

@@ -60,7 +60,9 @@ class Job {
 class Helper {
   public:
     /// Throws std::system_error when the system has no thread left.
-    Helper() { std::thread([this] { loop(); }).detach(); }
+    Helper() {
+        std::thread([this] { loop(); }).detach();
+    }
 
     /// Only its owner gives work to a helper, and only when it is free.
     bool claim() { return !busy_.exchange(true, std::memory_order_acquire); }

@@ -32,13 +32,13 @@ int read_build_id(dl_phdr_info* info, std::size_t, void* result) {
     const auto here = reinterpret_cast<ElfW(Addr)>(&read_build_id);
     bool ours = false;
     for (int i = 0; i < info->dlpi_phnum; ++i) {
-        const ElfW(Phdr) & segment = info->dlpi_phdr[i];
+        const ElfW(Phdr)& segment = info->dlpi_phdr[i];
         const ElfW(Addr) begin = info->dlpi_addr + segment.p_vaddr;
         ours |= segment.p_type == PT_LOAD && begin <= here && here < begin + segment.p_memsz;
     }
     if (!ours) return 0;
     for (int i = 0; i < info->dlpi_phnum; ++i) {
-        const ElfW(Phdr) & segment = info->dlpi_phdr[i];
+        const ElfW(Phdr)& segment = info->dlpi_phdr[i];
         if (segment.p_type != PT_NOTE) continue;
         const auto* at = reinterpret_cast<const unsigned char*>(info->dlpi_addr + segment.p_vaddr);
         const unsigned char* const end = at + segment.p_memsz;

@@ -40,8 +40,8 @@ void check_machine(llvm::MemoryBufferRef object) {
     const auto file = take(llvm::object::ObjectFile::createObjectFile(object));
     const llvm::Triple host(llvm::sys::getProcessTriple());
     if (file->getArch() == host.getArch()) return;
-    throw std::runtime_error("the object is for " + llvm::Triple::getArchTypeName(file->getArch()).str() + ", this process runs on " +
-                             host.getArchName().str());
+    throw std::runtime_error("the object is for " + llvm::Triple::getArchTypeName(file->getArch()).str() +
+                             ", this process runs on " + host.getArchName().str());
 }
 
 /// Gives constants the protection of code. A process may have 65,530 mappings; neighbours of equal protection are one, so that

@@ -70,7 +70,8 @@ int compile(const flashtp_llvm_source* source, flashtp_llvm_text* code, flashtp_
     });
 }
 
-int load(const void* object, size_t size, const char* symbol, flashtp_llvm_loaded** loaded, void** address, flashtp_llvm_text* error) {
+int load(const void* object, size_t size, const char* symbol, flashtp_llvm_loaded** loaded, void** address,
+         flashtp_llvm_text* error) {
     *loaded = nullptr;
     *address = nullptr;
     return guarded(error, [&] {

@@ -50,7 +50,8 @@ void check_sums(DType dtype, int lanes, bool lane_sum, StoreMode mode) {
     const CompiledKernel kernel(sums_kernel(dtype, lanes, most, lane_sum, mode));
     for (int n = 1; n <= most; ++n) {
         CAPTURE(n);
-        const GuardedArray<T> x(whole_numbers<T>(static_cast<std::size_t>(n * lanes))), o(whole_numbers<T>(static_cast<std::size_t>(n) + 1, 1));
+        const GuardedArray<T> x(whole_numbers<T>(static_cast<std::size_t>(n * lanes))),
+            o(whole_numbers<T>(static_cast<std::size_t>(n) + 1, 1));
         std::vector<T> expected = o.values();
         for (int k = 0; k < n; ++k) {
             T& place = expected[static_cast<std::size_t>(k) + 1];
@@ -63,7 +64,8 @@ void check_sums(DType dtype, int lanes, bool lane_sum, StoreMode mode) {
 }
 
 /// Runs a kernel of one input and one output, which holds -1000 before.
-std::vector<float> run_float(const Kernel& kernel, const std::vector<float>& x, std::size_t outputs, std::int64_t begin, std::int64_t end) {
+std::vector<float> run_float(const Kernel& kernel, const std::vector<float>& x, std::size_t outputs, std::int64_t begin,
+                             std::int64_t end) {
     const GuardedArray<float> in(x), out(std::vector<float>(outputs, -1000));
     CompiledKernel(kernel).run({in.data(), out.data()}, begin, end);
     return out.values();

@@ -29,8 +29,8 @@ struct Case {
         return static_cast<std::size_t>(last + 1);
     }
     std::string text(int lanes) const {
-        return fmt::format("{} lanes, {} active, {} components, lane stride {}, component stride {}, {} table entries", lanes, active,
-                           components, lane_stride, component_stride, table.size());
+        return fmt::format("{} lanes, {} active, {} components, lane stride {}, component stride {}, {} table entries", lanes,
+                           active, components, lane_stride, component_stride, table.size());
     }
 };
 
@@ -71,11 +71,13 @@ void check_loads(const std::vector<Case>& cases, DType dtype, int lanes) {
     const CompiledKernel kernel(kernel_of(cases, dtype, lanes, true, StoreMode::store));
     for (std::size_t i = 0; i < cases.size(); ++i) {
         const Case& c = cases[i];
-        const GuardedArray<T> x(whole_numbers<T>(c.size())), o(std::vector<T>(static_cast<std::size_t>(c.components * lanes), 99));
+        const GuardedArray<T> x(whole_numbers<T>(c.size())),
+            o(std::vector<T>(static_cast<std::size_t>(c.components * lanes), 99));
         kernel.run({x.data(), o.data()}, static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1);
         std::vector<T> expected(static_cast<std::size_t>(c.components * lanes), 0);
         for (int k = 0; k < c.components; ++k)
-            for (int lane = 0; lane < c.active; ++lane) expected[static_cast<std::size_t>(k * lanes + lane)] = x.data()[c.at(lane, k)];
+            for (int lane = 0; lane < c.active; ++lane)
+                expected[static_cast<std::size_t>(k * lanes + lane)] = x.data()[c.at(lane, k)];
         CHECK_MESSAGE(o.values() == expected, c.text(lanes));
     }
 }
@@ -85,7 +87,8 @@ void check_stores(const std::vector<Case>& cases, DType dtype, int lanes, StoreM
     const CompiledKernel kernel(kernel_of(cases, dtype, lanes, false, mode));
     for (std::size_t i = 0; i < cases.size(); ++i) {
         const Case& c = cases[i];
-        const GuardedArray<T> x(whole_numbers<T>(static_cast<std::size_t>(c.components * lanes))), o(whole_numbers<T>(c.size(), 1));
+        const GuardedArray<T> x(whole_numbers<T>(static_cast<std::size_t>(c.components * lanes))),
+            o(whole_numbers<T>(c.size(), 1));
         std::vector<T> expected = o.values();
         for (int lane = 0; lane < c.active; ++lane) {
             for (int k = 0; k < c.components; ++k) {
@@ -141,7 +144,7 @@ std::vector<Case> subset_cases(int lanes) {
 std::vector<Case> odd_cases(int lanes) {
     std::vector<Case> cases;
     for (const int active : {1, lanes / 2, lanes}) {
-        cases.push_back({3, active, 2, 40, {}, true, 0});   // both strided
+        cases.push_back({3, active, 2, 40, {}, true, 0});  // both strided
         cases.push_back({3, active, 100, 7, {}, true, 1});
         cases.push_back({1, active, 2, 1, {}, true, 0});
         cases.push_back({2, active, -2, 1, {}, true, 2 * (lanes - 1)});  // backwards

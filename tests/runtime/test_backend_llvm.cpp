@@ -182,7 +182,8 @@ void load_many(int count, int most_mappings) {
         const auto start = std::chrono::steady_clock::now();
         for (int i = 0; i < count; ++i) modules.push_back(backend->load(kernel, artifact));
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        INFO(fmt::format("{} kernels: {:.0f} us each, {} mappings", count, 1e6 * seconds / count, mappings_of_this_process() - before));
+        INFO(fmt::format("{} kernels: {:.0f} us each, {} mappings", count, 1e6 * seconds / count,
+                         mappings_of_this_process() - before));
         CHECK(mappings_of_this_process() - before <= most_mappings);
         for (const int i : {0, count / 2, count - 1}) check_scaling(*modules[static_cast<std::size_t>(i)], 3);
         // Every other one first: what is freed in between must not disturb the neighbours.
