@@ -60,8 +60,8 @@ class Engine {
     int threads_;
     DeviceIndexer indexer_;
     OnceMap<Backend> backends_;
-    OnceMap<const CompiledKernel> kernels_;
-    OnceMap<Program> programs_;
+    OnceMap<const CompiledKernel> kernels_;  ///< code only: what the disk cache is to processes
+    OnceMap<Program, Keep::while_used> programs_;
 };
 
 }  // namespace flashtp

@@ -10,9 +10,12 @@
 
 namespace flashtp {
 
+enum class Keep { always, while_used };
+
 /// The first thread to ask for a key makes its value, without holding a lock; others wait for it. A value that could not be
-/// made throws in every thread that waited, and is tried again by the next.
-template <class T>
+/// made throws in every thread that waited, and is tried again by the next. With Keep::while_used a value lives as long as
+/// somebody else holds it.
+template <class T, Keep keep = Keep::always>
 class OnceMap {
   public:
     using Value = std::shared_ptr<T>;
@@ -21,22 +24,24 @@ class OnceMap {
         std::promise<Value> promise;
         {
             std::unique_lock lock(mutex_);
-            const auto [place, is_new] = futures_.try_emplace(key);
-            if (!is_new) {
-                const std::shared_future<Value> future = place->second;
+            Entry& entry = entries_[key];
+            if (Value value = entry.made.lock()) return value;
+            if (entry.making.valid()) {
+                const std::shared_future<Value> future = entry.making;
                 lock.unlock();
                 return future.get();
             }
-            place->second = promise.get_future().share();
+            entry.making = promise.get_future().share();
         }
         try {
             Value value = make();
+            note(key, value);
             promise.set_value(value);
             return value;
         } catch (...) {
             {
                 const std::lock_guard lock(mutex_);
-                futures_.erase(key);
+                entries_.erase(key);
             }
             promise.set_exception(std::current_exception());
             throw;
@@ -44,8 +49,21 @@ class OnceMap {
     }
 
   private:
+    struct Entry {
+        std::shared_future<Value> making;  ///< valid while it is made, and for ever with Keep::always
+        std::weak_ptr<T> made;
+    };
+
+    void note(const std::string& key, const Value& value) {
+        if constexpr (keep == Keep::while_used) {
+            const std::lock_guard lock(mutex_);
+            std::erase_if(entries_, [](const auto& e) { return !e.second.making.valid() && e.second.made.expired(); });
+            entries_[key] = {{}, value};
+        }
+    }
+
     std::mutex mutex_;
-    std::map<std::string, std::shared_future<Value>> futures_;
+    std::map<std::string, Entry> entries_;
 };
 
 }  // namespace flashtp

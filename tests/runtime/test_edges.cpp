@@ -10,7 +10,7 @@
 #include "runtime/device.hpp"
 #include "runtime/edges_cuda.hpp"
 #include "runtime/engine.hpp"
-#include "tests/support/run_kernel.hpp"
+#include "tests/runtime/memory_only.hpp"
 
 using namespace flashtp;
 
@@ -155,7 +155,7 @@ TEST_CASE("a row out of range is named with its edge") {
 }
 
 TEST_CASE("the device's code compiles for every architecture") {
-    Engine engine(test::engine_options());
+    Engine engine(test::memory_only());
     Kernel kernel;
     kernel.name = "flashtp_receiver_index";
     for (const std::string& name : known_targets()) {
@@ -180,7 +180,7 @@ TEST_CASE("the device's workspace grows with the edges and refuses what 32 bits 
 
 TEST_CASE("the device gives the host's result") {
     if (!device_or_skip()) return;
-    Engine engine(test::engine_options());
+    Engine engine(test::memory_only());
     for (const std::int64_t count : {0, 1, 31, 32, 33, 1023, 1024, 1025, 100'000}) {
         for (const std::int64_t receivers : {1, 2, 256, 257, 70'000}) {
             CAPTURE(count);
@@ -197,7 +197,7 @@ TEST_CASE("the device gives the host's result") {
 
 TEST_CASE("the device flags the first row out of range") {
     if (!device_or_skip()) return;
-    Engine engine(test::engine_options());
+    Engine engine(test::memory_only());
     Edges<std::int64_t> edges = random_edges<std::int64_t>(5000, 100, 300, 10);
     edges.sender[4000] = 100;
     edges.receiver[3000] = std::int64_t{1} << 40;

@@ -8,10 +8,11 @@
 
 #include "ir/error.hpp"
 #include "runtime/edges.hpp"
+#include "runtime/engine.hpp"
 #include "runtime/self_check.hpp"
+#include "tests/runtime/memory_only.hpp"
 #include "tests/runtime/temporary_directory.hpp"
 #include "tests/support/cpu_kernel.hpp"
-#include "tests/support/run_kernel.hpp"
 
 using namespace flashtp;
 using namespace flashtp::test;
@@ -68,7 +69,7 @@ TEST_CASE("even splits") {
 
 TEST_CASE("any number of threads gives results within the bound") {
     if (!have_cpu()) return;
-    Engine engine(engine_options());
+    Engine engine(memory_only());
     for (const char* const json : {convolution, shared_weights}) {
         const Problem problem = parse_problem(json);
         for (const int order : {0, 1, 2, 3}) {
@@ -87,7 +88,7 @@ TEST_CASE("any number of threads gives results within the bound") {
 
 TEST_CASE("the same number of threads gives the same bits") {
     if (!have_cpu()) return;
-    Engine engine(engine_options());
+    Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const auto program = engine.compile(problem, {1, {}, {}}, engine.target("cpu"));
     const Sample sample = random_sample(problem, operands_of(problem, program->request()), {.edges = 500, .nodes = 30, .seed = 4});
@@ -97,7 +98,7 @@ TEST_CASE("the same number of threads gives the same bits") {
 
 TEST_CASE("threads may share a program") {
     if (!have_cpu()) return;
-    Engine engine(engine_options());
+    Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const auto program = engine.compile(problem, {1, {}, {}}, engine.target("cpu"));
     const Sample sample = random_sample(problem, operands_of(problem, program->request()), {.edges = 300, .nodes = 10, .seed = 5});
@@ -161,7 +162,7 @@ TEST_CASE("a program outlives its engine") {
     if (!have_cpu()) return;
     std::shared_ptr<Program> program;
     {
-        Engine engine(engine_options());
+        Engine engine(memory_only());
         program = engine.compile(parse_problem(convolution), {0, {}, {}}, engine.target("cpu"));
     }
     check_all(*program, {}, 2);
@@ -169,7 +170,7 @@ TEST_CASE("a program outlives its engine") {
 
 TEST_CASE("the caller's mistakes are named") {
     if (!have_cpu()) return;
-    Engine engine(engine_options());
+    Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const auto program = engine.compile(problem, {0, {}, {}}, engine.target("cpu"));
     const Sample sample = random_sample(problem, operands_of(problem, program->request()), {.edges = 10, .nodes = 4, .seed = 1});
@@ -202,8 +203,26 @@ TEST_CASE("the caller's mistakes are named") {
 
 TEST_CASE("an output that nothing adds to is zero") {
     if (!have_cpu()) return;
-    Engine engine(engine_options());
+    Engine engine(memory_only());
     const Problem problem = parse_problem(R"({"irreps_in1": "2x0e", "irreps_in2": "0e", "irreps_out": "2x0e+3x1o", "instructions": []})");
     const auto program = engine.compile(problem, {0, {}, {}}, engine.target("cpu"));
     check_all(*program, {.edges = 5, .nodes = 3, .seed = 1}, 2);
+}
+
+TEST_CASE("a program nobody holds is released, its code is not compiled again") {
+    if (!have_cpu()) return;
+    Engine engine(memory_only());
+    const Problem problem = parse_problem(convolution);
+    const Target target = engine.target("cpu");
+    const std::weak_ptr<Program> released = engine.compile(problem, {0, {}, {}}, target);
+    CHECK(released.expired());
+    const auto first = engine.compile(problem, {0, {}, {}}, target), second = engine.compile(problem, {0, {}, {}}, target);
+    CHECK(first == second);
+}
+
+TEST_CASE("what could not be made is tried again") {
+    OnceMap<int> map;
+    CHECK_THROWS_AS(map.get("key", []() -> std::shared_ptr<int> { throw CompileError("no"); }), CompileError);
+    CHECK(*map.get("key", [] { return std::make_shared<int>(3); }) == 3);
+    CHECK(*map.get("key", [] { return std::make_shared<int>(4); }) == 3);
 }

@@ -65,11 +65,12 @@ double time_on_cpu(const Program& program, const BenchGraph& wanted, int threads
         });
         pointers.push_back(data.data());
     }
-    return median_seconds([&] {
+    const Timing timing = time_runs([&] {
         const auto start = std::chrono::steady_clock::now();
         program.run_cpu(pointers, view_of(graph, index), threads);
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     });
+    return timing.median;
 }
 
 double time_on_cuda(const Program& program, const BenchGraph& wanted) {
@@ -88,13 +89,14 @@ double time_on_cuda(const Program& program, const BenchGraph& wanted) {
     const auto array = [](const DeviceBuffer& buffer) { return static_cast<const std::int32_t*>(buffer.data()); };
     const GraphView view{graph.edges, graph.senders, graph.receivers, array(row_ptr), array(sender), array(edge)};
     const DeviceStream stream;
-    return median_seconds([&] {
+    const Timing timing = time_runs([&] {
         DeviceEvent start, end;
         start.record(stream.get());
         program.launch_cuda(pointers, view, stream.get());
         end.record(stream.get());
         return end.milliseconds_since(start) * 1e-3;
     });
+    return timing.median;
 }
 
 }  // namespace flashtp::tools

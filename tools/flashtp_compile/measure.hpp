@@ -16,7 +16,10 @@ Peak measure_cpu(DType, int threads);
 /// The current device. Throws DeviceError, CompileError.
 Peak measure_cuda(DType, const Target&);
 
-/// Seconds of the middle one of several runs of `run`, after one to warm up: at least `least` of them, more while they are quick.
-double median_seconds(const std::function<double()>& run, int least = 7);
+/// Seconds of several runs after one to warm up, as `run` returns them: at least `least`, more while they are quick.
+struct Timing {
+    double median = 0, best = 0;
+};
+Timing time_runs(const std::function<double()>& run, int least = 7);
 
 }  // namespace flashtp::tools

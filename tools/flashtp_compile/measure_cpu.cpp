@@ -23,7 +23,7 @@ double copy_rate(int threads) {
     constexpr std::size_t bytes = std::size_t{256} << 20;
     std::vector<char> from(bytes, 1), to(bytes, 2);
     const std::size_t part = bytes / static_cast<std::size_t>(threads);
-    const double seconds = median_seconds([&] {
+    const Timing timing = time_runs([&] {
         const auto start = Clock::now();
         parallel(threads, [&](int thread) {
             const std::size_t begin = static_cast<std::size_t>(thread) * part;
@@ -31,7 +31,7 @@ double copy_rate(int threads) {
         });
         return seconds_since(start);
     }, 5);
-    return 2.0 * static_cast<double>(part) * threads / seconds;
+    return 2.0 * static_cast<double>(part) * threads / timing.best;
 }
 
 constexpr std::int64_t rounds = 2'000'000;
@@ -82,18 +82,18 @@ std::int64_t multiply_add(DType dtype) {
 
 double fma_rate(DType dtype, int threads) {
     std::atomic<std::int64_t> done{0};
-    const double seconds = median_seconds([&] {
+    const Timing timing = time_runs([&] {
         done = 0;
         const auto start = Clock::now();
         parallel(threads, [&](int) { done += multiply_add(dtype); });
         return seconds_since(start);
     }, 5);
-    return static_cast<double>(done) / seconds;
+    return static_cast<double>(done) / timing.best;
 }
 
 }  // namespace
 
-double median_seconds(const std::function<double()>& run, int least) {
+Timing time_runs(const std::function<double()>& run, int least) {
     run();
     std::vector<double> seconds;
     double total = 0;
@@ -101,8 +101,8 @@ double median_seconds(const std::function<double()>& run, int least) {
         seconds.push_back(run());
         total += seconds.back();
     }
-    std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
-    return seconds[seconds.size() / 2];
+    std::sort(seconds.begin(), seconds.end());
+    return {seconds[seconds.size() / 2], seconds.front()};
 }
 
 Peak measure_cpu(DType dtype, int threads) { return {copy_rate(threads), fma_rate(dtype, threads)}; }

@@ -45,12 +45,12 @@ double copy_rate(const DeviceStream& stream) {
     const std::size_t bytes = std::size_t{1} << 30;
     const DeviceBuffer from(bytes), to(bytes);
     const auto address = [](const DeviceBuffer& buffer) { return reinterpret_cast<CudaAddress>(buffer.data()); };
-    const double seconds = median_seconds([&] {
+    const Timing timing = time_runs([&] {
         return timed(stream, [&] {
             driver.check(driver.copy_on_device_async(address(to), address(from), bytes, stream.get()), "cuMemcpyDtoDAsync");
         });
     });
-    return 2.0 * static_cast<double>(bytes) / seconds;
+    return 2.0 * static_cast<double>(bytes) / timing.best;
 }
 
 double fma_rate(DType dtype, const Target& target, const DeviceStream& stream) {
@@ -69,14 +69,14 @@ double fma_rate(DType dtype, const Target& target, const DeviceStream& stream) {
     const bool single = dtype == DType::float32;
     void* arguments[] = {&pointer, single ? static_cast<void*>(&a32[0]) : &a64[0], single ? static_cast<void*>(&a32[1]) : &a64[1]};
     const auto blocks = static_cast<unsigned>(current_device().multiprocessors * blocks_per_multiprocessor);
-    const double seconds = median_seconds([&] {
+    const Timing timing = time_runs([&] {
         return timed(stream, [&] {
             driver.check(driver.launch_kernel(function, blocks, 1, 1, threads_per_block, 1, 1, 0, stream.get(), arguments, nullptr),
                          "cuLaunchKernel");
         });
     });
     driver.check(driver.unload_module(module), "cuModuleUnload");
-    return static_cast<double>(blocks) * threads_per_block * rounds * chains / seconds;
+    return static_cast<double>(blocks) * threads_per_block * rounds * chains / timing.best;
 }
 
 }  // namespace
