@@ -51,16 +51,20 @@ class OperandMemory {
   private:
     void fill(const GuardedMemory& m, const std::vector<double>& values) const {
         for (std::size_t i = 0; i < values.size(); ++i) {
-            if (dtype_ == DType::float64) reinterpret_cast<double*>(m.data())[i] = values[i];
-            else reinterpret_cast<float*>(m.data())[i] = static_cast<float>(values[i]);
+            if (dtype_ == DType::float64)
+                reinterpret_cast<double*>(m.data())[i] = values[i];
+            else
+                reinterpret_cast<float*>(m.data())[i] = static_cast<float>(values[i]);
         }
     }
 
     std::vector<double> read(const GuardedMemory& m) const {
         std::vector<double> values(m.size() / size_of(dtype_));
         for (std::size_t i = 0; i < values.size(); ++i) {
-            if (dtype_ == DType::float64) values[i] = reinterpret_cast<const double*>(m.data())[i];
-            else values[i] = reinterpret_cast<const float*>(m.data())[i];
+            if (dtype_ == DType::float64)
+                values[i] = reinterpret_cast<const double*>(m.data())[i];
+            else
+                values[i] = reinterpret_cast<const float*>(m.data())[i];
         }
         return values;
     }
@@ -91,7 +95,8 @@ InterpreterArguments arguments_of(const Kernel& kernel, const EdgeProgram& progr
 
 }  // namespace
 
-Experiment::Experiment(const Problem& p, const Request& r, const GraphOptions& options, std::uint64_t seed) : problem(p), request(r) {
+Experiment::Experiment(const Problem& p, const Request& r, const GraphOptions& options, std::uint64_t seed)
+    : problem(p), request(r) {
     std::mt19937_64 rng(seed);
     graph = random_graph(rng, problem, options);
     const PathProgram reference = derivative(expand_paths(problem), request);
@@ -123,21 +128,46 @@ Deviation deviation_on_cpu(Engine& engine, const Experiment& e, const KernelRun&
     return deviation(e.expected, memory.outputs(), epsilon(e.problem.dtype));
 }
 
-Target plain_cuda_target() {
-    Target target = cuda_target("sm_80");
-    target.copy = CopyMechanism::plain;
-    return target;
+namespace {
+
+template <class Run>
+std::string complaint(const Experiment& e, const std::string& where, Run run) {
+    std::string text;
+    try {
+        const Deviation worst = run();
+        if (worst.ratio <= 1) return {};
+        text = fmt::format("{} times the bound at {}", worst.ratio, worst.where);
+    } catch (const std::exception& error) {
+        text = error.what();
+    }
+    return fmt::format("{} on {}, {} edges, {} senders, {} receivers: {}\nof {}", to_string(e.request), where, e.graph.edges,
+                       e.graph.senders, e.graph.receivers, text, to_json(e.problem));
 }
 
-EngineOptions engine_options() {
+}  // namespace
+
+std::string complaint_interpreted(const Experiment& e, const Target& target, const KernelRun& run) {
+    return complaint(e, target.name + ", interpreted", [&] { return deviation_interpreted(e, target, run); });
+}
+
+std::string complaint_on_cpu(Engine& engine, const Experiment& e, const KernelRun& run) {
+    return complaint(e, fmt::format("{} threads", run.threads), [&] { return deviation_on_cpu(engine, e, run); });
+}
+
+const std::vector<Target>& cuda_targets() {
+    static const std::vector<Target> targets = [] {
+        Target plain = cuda_target("sm_80");
+        plain.name = "no asynchronous copies";
+        plain.copy = CopyMechanism::plain;
+        return std::vector{cuda_target("sm_90a"), cuda_target("sm_80"), plain};
+    }();
+    return targets;
+}
+
+EngineOptions memory_only() {
     EngineOptions options;
     options.cache_directory = std::filesystem::path();
     return options;
-}
-
-std::string describe(const Experiment& e, const std::string& where, const Deviation& worst) {
-    return fmt::format("{} on {}: {} times the bound at {}, of {}", to_string(e.request), where, worst.ratio, worst.where,
-                       to_json(e.problem));
 }
 
 }  // namespace flashtp::test

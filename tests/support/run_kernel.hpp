@@ -28,7 +28,7 @@ struct Experiment {
     Experiment(const Problem&, const Request&, const GraphOptions&, std::uint64_t seed);
 };
 
-/// Where and how an experiment's kernels run.
+/// How an experiment's kernels are made and run.
 struct KernelRun {
     LoweringOptions options;
     int rows_per_warp = 0;  ///< in the interpreter; 0: the schedule's
@@ -40,12 +40,13 @@ Deviation deviation_interpreted(const Experiment&, const Target&, const KernelRu
 /// Compiles for this host and runs the code, with a page that faults behind every operand.
 Deviation deviation_on_cpu(Engine&, const Experiment&, const KernelRun& = {});
 
-/// An architecture without asynchronous copies: the last resort of the ring.
-Target plain_cuda_target();
-/// Keeps compiled kernels in memory only.
-EngineOptions engine_options();
+/// The same as a text: empty, or the component that exceeds its bound most, or the rule that the kernel breaks.
+std::string complaint_interpreted(const Experiment&, const Target&, const KernelRun& = {});
+std::string complaint_on_cpu(Engine&, const Experiment&, const KernelRun& = {});
 
-/// "order 2 on sm_90a: 3 times the bound at t_z[3]: ..., of {...}", for messages.
-std::string describe(const Experiment&, const std::string& where, const Deviation&);
+/// One CUDA architecture for each way to copy, the last an imaginary one that can't copy asynchronously.
+const std::vector<Target>& cuda_targets();
+/// Keeps compiled kernels in memory only.
+EngineOptions memory_only();
 
 }  // namespace flashtp::test
