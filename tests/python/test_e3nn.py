@@ -102,6 +102,26 @@ def test_random_specs_are_diverse():
         assert sum(key in s for s in specs) > 10
 
 
+def test_small_mistakes_are_noticed(engine):
+    """The bound is tight enough: exchanged weights, a lost path and a relative error of 1e-13 are beyond it."""
+    spec = {"irreps_in1": "4x0e+4x1o", "irreps_in2": "1o+1o", "irreps_out": "4x1o+4x0e", "dtype": "float64",
+            "instructions": [[0, 0, 0, "uvu", True], [0, 1, 0, "uvu", True], [1, 0, 1, "uvu", True]]}
+    rng = np.random.default_rng(SEED)
+    reference = Reference(spec, random_graph(spec, rng))
+    values = random_values(0, reference, np.float64, rng)
+
+    def worst(**changed):
+        z = engine.compile({**spec, **changed}).run(values, reference.graph)
+        return reference.compare(0, values, z)["z"], z["z"]
+
+    ratio, z = worst()
+    assert ratio <= 1
+    assert reference.compare(0, values, {"z": z * (1 + 1e-13)})["z"] > 1
+    first, second, third = spec["instructions"]
+    assert worst(instructions=[second, first, third])[0] > 1e6
+    assert worst(instructions=[first, [*second, 0.999999], third])[0] > 1e6
+
+
 # ---- Real models --------------------------------------------------------------------------------------------------------
 
 GOLDEN = ("sevennet-l3i5", "mace-large", "nequip-l1", "nequip-l2", "nequip-l3", "diffdock-uvw", "allegro-uuu")
