@@ -24,10 +24,10 @@ int operand_source(const Kernel& kernel, const Buffer& buffer, const std::vector
 
 void* pointer_of(int source, std::span<void* const> operands, const GraphView& graph) {
     switch (source) {
-        case from_row_ptr: return const_cast<std::int32_t*>(graph.row_ptr);
-        case from_sender: return const_cast<std::int32_t*>(graph.sender);
-        case from_edge: return const_cast<std::int32_t*>(graph.edge);
-        default: return operands[static_cast<std::size_t>(source)];
+    case from_row_ptr: return const_cast<std::int32_t*>(graph.row_ptr);
+    case from_sender: return const_cast<std::int32_t*>(graph.sender);
+    case from_edge: return const_cast<std::int32_t*>(graph.edge);
+    default: return operands[static_cast<std::size_t>(source)];
     }
 }
 

@@ -119,10 +119,12 @@ template <class Int>
 bool build_host_index(const flashtp_edges& edges, const ReceiverIndexArrays& index) {
     const auto rows = [&](const void* array, const char* name) {
         if (edges.edges > 0) need(array, name);
-        if (reinterpret_cast<std::uintptr_t>(array) % alignof(Int) != 0) throw ArgumentError(fmt::format("{} is misaligned", name));
+        if (reinterpret_cast<std::uintptr_t>(array) % alignof(Int) != 0)
+            throw ArgumentError(fmt::format("{} is misaligned", name));
         return std::span(static_cast<const Int*>(array), static_cast<std::size_t>(edges.edges));
     };
-    const EdgeList<Int> list{rows(edges.sender, "edges.sender"), rows(edges.receiver, "edges.receiver"), edges.senders, edges.receivers};
+    const EdgeList<Int> list{rows(edges.sender, "edges.sender"), rows(edges.receiver, "edges.receiver"), edges.senders,
+                             edges.receivers};
     return build_receiver_index(list, index);
 }
 
@@ -147,15 +149,15 @@ const char* flashtp_last_message(void) { return last_message; }
 
 const char* flashtp_status_string(flashtp_status status) {
     switch (status) {
-        case FLASHTP_OK: return "FLASHTP_OK";
-        case FLASHTP_INVALID_ARGUMENT: return "FLASHTP_INVALID_ARGUMENT";
-        case FLASHTP_INVALID_PROBLEM: return "FLASHTP_INVALID_PROBLEM";
-        case FLASHTP_LIMIT_EXCEEDED: return "FLASHTP_LIMIT_EXCEEDED";
-        case FLASHTP_COMPILE_FAILED: return "FLASHTP_COMPILE_FAILED";
-        case FLASHTP_DEVICE_ERROR: return "FLASHTP_DEVICE_ERROR";
-        case FLASHTP_OUT_OF_MEMORY: return "FLASHTP_OUT_OF_MEMORY";
-        case FLASHTP_INTERNAL_ERROR: return "FLASHTP_INTERNAL_ERROR";
-        default: return "unknown status";
+    case FLASHTP_OK: return "FLASHTP_OK";
+    case FLASHTP_INVALID_ARGUMENT: return "FLASHTP_INVALID_ARGUMENT";
+    case FLASHTP_INVALID_PROBLEM: return "FLASHTP_INVALID_PROBLEM";
+    case FLASHTP_LIMIT_EXCEEDED: return "FLASHTP_LIMIT_EXCEEDED";
+    case FLASHTP_COMPILE_FAILED: return "FLASHTP_COMPILE_FAILED";
+    case FLASHTP_DEVICE_ERROR: return "FLASHTP_DEVICE_ERROR";
+    case FLASHTP_OUT_OF_MEMORY: return "FLASHTP_OUT_OF_MEMORY";
+    case FLASHTP_INTERNAL_ERROR: return "FLASHTP_INTERNAL_ERROR";
+    default: return "unknown status";
     }
 }
 
@@ -198,24 +200,23 @@ flashtp_status flashtp_compile(flashtp_engine* engine, const flashtp_request* re
 void flashtp_program_destroy(flashtp_program* program) { delete program; }
 
 flashtp_status flashtp_program_operand_count(const flashtp_program* program, int32_t* count) {
-    return guarded([&] {
-        *need(count, "count") = static_cast<std::int32_t>(need(program, "program")->program->operands().size());
-    });
+    return guarded(
+        [&] { *need(count, "count") = static_cast<std::int32_t>(need(program, "program")->program->operands().size()); });
 }
 
 flashtp_status flashtp_program_operand(const flashtp_program* program, int32_t index, flashtp_operand* operand) {
     return guarded([&] {
         const auto& o = element(need(program, "program")->program->operands(), index);
         write_struct(operand, "operand",
-                     flashtp_operand{0, o.name.c_str(), o.role == Role::input ? FLASHTP_INPUT : FLASHTP_OUTPUT, static_cast<std::int32_t>(o.row),
+                     flashtp_operand{0, o.name.c_str(), o.role == Role::input ? FLASHTP_INPUT : FLASHTP_OUTPUT,
+                                     static_cast<std::int32_t>(o.row),
                                      o.dtype == DType::float32 ? FLASHTP_FLOAT32 : FLASHTP_FLOAT64, o.used, o.width});
     });
 }
 
 flashtp_status flashtp_program_kernel_count(const flashtp_program* program, int32_t* count) {
-    return guarded([&] {
-        *need(count, "count") = static_cast<std::int32_t>(need(program, "program")->program->kernels().size());
-    });
+    return guarded(
+        [&] { *need(count, "count") = static_cast<std::int32_t>(need(program, "program")->program->kernels().size()); });
 }
 
 flashtp_status flashtp_program_kernel(const flashtp_program* program, int32_t index, flashtp_kernel* kernel) {
@@ -230,7 +231,8 @@ flashtp_status flashtp_program_explain(flashtp_program* program, int32_t format,
     return guarded([&] {
         need(program, "program");
         need(text, "text");
-        if (format != FLASHTP_EXPLAIN_TEXT && format != FLASHTP_EXPLAIN_JSON) throw ArgumentError(fmt::format("format is {}", format));
+        if (format != FLASHTP_EXPLAIN_TEXT && format != FLASHTP_EXPLAIN_JSON)
+            throw ArgumentError(fmt::format("format is {}", format));
         const std::lock_guard lock(program->mutex);
         std::string& made = program->explanations[format];
         if (made.empty()) made = explain(*program->program, format == FLASHTP_EXPLAIN_JSON);
@@ -250,9 +252,10 @@ flashtp_status flashtp_run_cpu(const flashtp_program* program, void* const* oper
     });
 }
 
-flashtp_status flashtp_launch_cuda(const flashtp_program* program, void* const* operands, int32_t count, const flashtp_graph* graph,
-                                   void* stream) {
-    return guarded([&] { need(program, "program")->program->launch_cuda(operand_span(operands, count), graph_view(graph), stream); });
+flashtp_status flashtp_launch_cuda(const flashtp_program* program, void* const* operands, int32_t count,
+                                   const flashtp_graph* graph, void* stream) {
+    return guarded(
+        [&] { need(program, "program")->program->launch_cuda(operand_span(operands, count), graph_view(graph), stream); });
 }
 
 flashtp_status flashtp_build_receiver_index(const flashtp_edges* edges, int32_t* row_ptr, int32_t* sender, int32_t* edge,
@@ -262,8 +265,8 @@ flashtp_status flashtp_build_receiver_index(const flashtp_edges* edges, int32_t*
         need(row_ptr, "row_ptr");
         if (given.edges > 0) need(sender, "sender"), need(edge, "edge");
         const ReceiverIndexArrays index{row_ptr, sender, edge};
-        const bool was_sorted = given.index_bits == 32 ? build_host_index<std::int32_t>(given, index)
-                                                       : build_host_index<std::int64_t>(given, index);
+        const bool was_sorted =
+            given.index_bits == 32 ? build_host_index<std::int32_t>(given, index) : build_host_index<std::int64_t>(given, index);
         if (sorted) *sorted = was_sorted;
     });
 }
@@ -283,6 +286,7 @@ flashtp_status flashtp_build_receiver_index_cuda(flashtp_engine* engine, const f
         Engine& e = need(engine, "engine")->engine;
         const flashtp_edges given = read_edges(edges);
         e.indexer().build(e, {given.sender, given.receiver, given.index_bits, given.edges, given.senders, given.receivers},
-                          {row_ptr, sender, edge}, reinterpret_cast<DeviceIndexReport*>(report), workspace, workspace_bytes, stream);
+                          {row_ptr, sender, edge}, reinterpret_cast<DeviceIndexReport*>(report), workspace, workspace_bytes,
+                          stream);
     });
 }

@@ -85,8 +85,10 @@ std::vector<RowRange> split_receivers(const GraphView& graph, int parts) {
         std::int64_t low = begin, high = graph.receivers;
         while (low < high) {
             const std::int64_t middle = low + (high - low) / 2;
-            if (static_cast<double>(cost(middle)) * parts < static_cast<double>(total) * part) low = middle + 1;
-            else high = middle;
+            if (static_cast<double>(cost(middle)) * parts < static_cast<double>(total) * part)
+                low = middle + 1;
+            else
+                high = middle;
         }
         if (part == parts) low = graph.receivers;
         ranges.push_back({begin, low});
@@ -106,12 +108,14 @@ struct CpuRunner::Run {
     std::span<const std::unique_ptr<Module>> modules;
     int threads;
     Memory* memory = nullptr;
-    std::vector<std::vector<RowRange>> rows;      ///< by pass, thread
-    std::vector<std::vector<RowRange>> touched;   ///< by output with shared rows, thread: rows the private copy holds
-    std::vector<std::vector<std::byte*>> copies;  ///< by output, thread; for the rows in `touched`
+    std::vector<std::vector<RowRange>> rows;             ///< by pass, thread
+    std::vector<std::vector<RowRange>> touched;          ///< by output with shared rows, thread: rows the private copy holds
+    std::vector<std::vector<std::byte*>> copies;         ///< by output, thread; for the rows in `touched`
     std::vector<std::vector<LaunchArguments>> launches;  ///< by thread, kernel
 
-    std::byte* output(const OutputRule& o) const { return static_cast<std::byte*>(operands[static_cast<std::size_t>(o.operand)]); }
+    std::byte* output(const OutputRule& o) const {
+        return static_cast<std::byte*>(operands[static_cast<std::size_t>(o.operand)]);
+    }
     bool is_private(const OutputRule& o, int thread) const { return o.shared_rows && thread > 0; }
 };
 
@@ -233,14 +237,16 @@ void CpuRunner::add_copies(const Run& run, int thread) const {
             if (part.empty()) continue;
             std::byte* const to = run.output(output) + part.begin * size;
             const std::byte* const from = run.copies[o][other] + (part.begin - rows.begin * output.width) * size;
-            if (output.dtype == DType::float32) add<float>(to, from, part.end - part.begin);
-            else add<double>(to, from, part.end - part.begin);
+            if (output.dtype == DType::float32)
+                add<float>(to, from, part.end - part.begin);
+            else
+                add<double>(to, from, part.end - part.begin);
         }
     }
 }
 
-void CpuRunner::run(std::span<void* const> operands, const GraphView& graph,
-                    std::span<const std::unique_ptr<Module>> modules, int threads) {
+void CpuRunner::run(std::span<void* const> operands, const GraphView& graph, std::span<const std::unique_ptr<Module>> modules,
+                    int threads) {
     std::unique_ptr<Memory> memory = take_memory();
     Run run{operands, graph, modules, threads, memory.get(), {}, {}, {}, {}};
     prepare(run);
@@ -248,7 +254,8 @@ void CpuRunner::run(std::span<void* const> operands, const GraphView& graph,
     for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
         parallel(threads, [&](int thread) { run_pass(run, pass, thread); });
     }
-    const bool several = threads > 1 && std::any_of(outputs_.begin(), outputs_.end(), [](const OutputRule& o) { return o.shared_rows; });
+    const bool several =
+        threads > 1 && std::any_of(outputs_.begin(), outputs_.end(), [](const OutputRule& o) { return o.shared_rows; });
     if (several) parallel(threads, [&](int thread) { add_copies(run, thread); });
     give_back(std::move(memory));
 }

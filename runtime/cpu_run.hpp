@@ -37,8 +37,7 @@ class CpuRunner {
 
     /// Same operands, graph and number of threads give the same bits: every thread adds to its own copy of rows that several
     /// threads write, and copies are added in the order of threads.
-    void run(std::span<void* const> operands, const GraphView&, std::span<const std::unique_ptr<Module>> modules,
-             int threads);
+    void run(std::span<void* const> operands, const GraphView&, std::span<const std::unique_ptr<Module>> modules, int threads);
 
   private:
     /// Consecutive kernels over the same rows: they take turns on each block of rows, so that caches serve all of them.

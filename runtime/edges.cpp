@@ -10,7 +10,8 @@ namespace flashtp {
 namespace {
 
 void check_size(std::string_view what, std::int64_t count) {
-    if (count < 0 || count >= INT32_MAX) user_error("the number of {} is {}; it must be from 0 to {}", what, count, INT32_MAX - 1);
+    if (count < 0 || count >= INT32_MAX)
+        user_error("the number of {} is {}; it must be from 0 to {}", what, count, INT32_MAX - 1);
 }
 
 template <class Int>

@@ -72,8 +72,10 @@ void fill(void* to, unsigned char byte, std::size_t bytes, void* stream) {
 
 void check(const DeviceEdges& edges, const ReceiverIndexArrays& index, const void* report, const void* workspace,
            std::size_t given, std::size_t needed) {
-    if (edges.index_bits != 32 && edges.index_bits != 64) user_error("rows of {} bits; they must have 32 or 64", edges.index_bits);
-    if (edges.senders < 0 || edges.senders >= INT32_MAX) user_error("{} senders; there must be 0 to {}", edges.senders, INT32_MAX - 1);
+    if (edges.index_bits != 32 && edges.index_bits != 64)
+        user_error("rows of {} bits; they must have 32 or 64", edges.index_bits);
+    if (edges.senders < 0 || edges.senders >= INT32_MAX)
+        user_error("{} senders; there must be 0 to {}", edges.senders, INT32_MAX - 1);
     const bool some = edges.edges > 0;
     if (some && (!edges.sender || !edges.receiver)) user_error("the arrays of senders and receivers must not be null");
     if (!index.row_ptr || (some && (!index.sender || !index.edge))) user_error("the arrays of the index must not be null");
@@ -140,8 +142,8 @@ void DeviceIndexer::build(Engine& engine, const DeviceEdges& edges, const Receiv
     const Workspace w(workspace, plan);
     int from = 0;
     if (count > 0) {
-        launch(wide ? code.begin_64 : code.begin_32, blocks_for(count), threads_per_block, stream, edges.sender, edges.receiver, count,
-               edges.senders, edges.receivers, w.key[0], w.edge[0], report);
+        launch(wide ? code.begin_64 : code.begin_32, blocks_for(count), threads_per_block, stream, edges.sender, edges.receiver,
+               count, edges.senders, edges.receivers, w.key[0], w.edge[0], report);
         const auto chunks = static_cast<int>(plan.chunks);
         const auto blocks = static_cast<unsigned>(plan.chunks);
         for (int pass = 0; pass < plan.passes; ++pass, from = 1 - from) {
@@ -153,7 +155,8 @@ void DeviceIndexer::build(Engine& engine, const DeviceEdges& edges, const Receiv
         }
     }
     launch(wide ? code.finish_64 : code.finish_32, blocks_for(std::max(count, edges.receivers + 1)), threads_per_block, stream,
-           edges.sender, w.key[from], w.edge[from], count, edges.senders, edges.receivers, index.row_ptr, index.sender, index.edge);
+           edges.sender, w.key[from], w.edge[from], count, edges.senders, edges.receivers, index.row_ptr, index.sender,
+           index.edge);
 }
 
 }  // namespace flashtp

@@ -26,8 +26,8 @@ bool fits(const Artifact& artifact, const Kernel& kernel) {
 }
 
 std::string text_of(const ScheduleKnobs& k) {
-    const auto [channels, registers, operations, staged, stages, hold, warps, blocks, rows] = k;
-    return fmt::format("{} {} {} {} {} {} {} {} {}", channels, registers, operations, staged, stages, hold, warps, blocks, rows);
+    const auto [channels, registers, split, operations, staged, stages, hold, warps, blocks, rows] = k;
+    return fmt::format("{} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, stages, hold, warps, blocks, rows);
 }
 
 /// Names a program within a process: the request, not its kernels, so that a hit costs no lowering.
@@ -48,8 +48,7 @@ std::string program_key(const Problem& problem, const Request& request, const Ta
 }  // namespace
 
 Engine::Engine(EngineOptions options)
-    : log_(std::move(options.log)),
-      store_(options.cache_directory ? *options.cache_directory : default_cache_directory(), log_),
+    : log_(std::move(options.log)), store_(options.cache_directory ? *options.cache_directory : default_cache_directory(), log_),
       threads_(options.threads > 0 ? options.threads : default_threads()) {}
 
 Engine::~Engine() = default;
@@ -114,8 +113,8 @@ std::vector<CompiledKernel> Engine::compile_all(const std::vector<Kernel>& kerne
     return compiled;
 }
 
-std::shared_ptr<Program> Engine::assemble(const Problem& problem, const Request& request, const Target& target,
-                                          Lowered lowered, std::vector<CompiledKernel> kernels) {
+std::shared_ptr<Program> Engine::assemble(const Problem& problem, const Request& request, const Target& target, Lowered lowered,
+                                          std::vector<CompiledKernel> kernels) {
     return std::make_shared<Program>(
         Program::Parts{problem, request, target, std::move(lowered), std::move(kernels), backend(target)});
 }

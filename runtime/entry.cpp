@@ -81,9 +81,7 @@ void read_metadata(Bytes bytes, Artifact& artifact) {
     }
 }
 
-Kind kind_of(const Artifact& artifact) {
-    return artifact.target.starts_with("sm_") ? kind_cubin : kind_elf_object;
-}
+Kind kind_of(const Artifact& artifact) { return artifact.target.starts_with("sm_") ? kind_cubin : kind_elf_object; }
 
 void check_frame(Bytes bytes) {
     if (bytes.size() < header_size + trailer_size) user_error("it is {} bytes long, too short for an entry", bytes.size());
@@ -125,9 +123,8 @@ Bytes find_section(const std::vector<Section>& sections, SectionType type) {
 
 std::vector<std::uint8_t> to_bytes(const CacheEntry& entry) {
     const std::string metadata = metadata_of(entry.artifact);
-    const Section sections[] = {{section_key, bytes_of(entry.key_text)},
-                                {section_code, entry.artifact.code},
-                                {section_metadata, bytes_of(metadata)}};
+    const Section sections[] = {
+        {section_key, bytes_of(entry.key_text)}, {section_code, entry.artifact.code}, {section_metadata, bytes_of(metadata)}};
     std::uint64_t offset = header_size + section_size * std::size(sections), total = offset + trailer_size;
     for (const Section& section : sections) total += section.bytes.size();
 

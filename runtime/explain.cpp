@@ -15,7 +15,10 @@ using Json = nlohmann::ordered_json;
 Json operands_of(const Lowered& lowered, DType dtype) {
     Json operands = Json::array();
     for (const Operand& o : lowered.edge.operands) {
-        operands.push_back({{"name", o.name}, {"role", to_string(o.role)}, {"row", to_string(o.row)}, {"width", o.width},
+        operands.push_back({{"name", o.name},
+                            {"role", to_string(o.role)},
+                            {"row", to_string(o.row)},
+                            {"width", o.width},
                             {"dtype", to_string(dtype)}});
     }
     return operands;
@@ -29,9 +32,9 @@ std::int64_t chunks_of(const Kernel& kernel) {
 
 std::string_view copy_name(CopyMechanism copy) {
     switch (copy) {
-        case CopyMechanism::barrier: return "bulk copies on a barrier a stage";
-        case CopyMechanism::groups: return "cp.async groups";
-        case CopyMechanism::plain: return "plain loads";
+    case CopyMechanism::barrier: return "bulk copies on a barrier a stage";
+    case CopyMechanism::groups: return "cp.async groups";
+    case CopyMechanism::plain: return "plain loads";
     }
     return "";
 }
@@ -73,7 +76,8 @@ Json kernels_of(const Lowered& lowered, const std::vector<CompiledKernel>& compi
 
 /// Differences of costs, so that what is paid once does not count.
 Json cost_json(const Problem& problem, const Lowered& lowered) {
-    const Cost none = cost_of(problem, lowered, 0, 0), edge = cost_of(problem, lowered, 1, 0), node = cost_of(problem, lowered, 0, 1);
+    const Cost none = cost_of(problem, lowered, 0, 0), edge = cost_of(problem, lowered, 1, 0),
+               node = cost_of(problem, lowered, 0, 1);
     const OperationCount count = count_operations(lowered.edge);
     Json json{{"multiply_adds_per_edge", count.channel + count.once},
               {"sums_over_lanes_per_edge", count.lane_sums},
@@ -136,7 +140,9 @@ Occupancy occupancy_of(const Kernel& kernel, int registers) {
     const int by_shared = static_cast<int>(kernel.target.shared_bytes_per_multiprocessor / shared);
     occupancy.blocks = std::min({by_registers, by_warps, by_shared});
     occupancy.warps = occupancy.blocks * kernel.warps_per_block;
-    occupancy.limited_by = by_warps == occupancy.blocks ? "warps" : by_registers == occupancy.blocks ? "registers" : "shared memory";
+    occupancy.limited_by = by_warps == occupancy.blocks       ? "warps"
+                           : by_registers == occupancy.blocks ? "registers"
+                                                              : "shared memory";
     return occupancy;
 }
 

@@ -145,8 +145,10 @@ std::optional<std::filesystem::path> write_temporary(const std::filesystem::path
 
 int publish_file(const std::filesystem::path& temporary, const std::filesystem::path& final, bool replace) {
     int error = 0;
-    if (replace) error = ::rename(temporary.c_str(), final.c_str()) == 0 ? 0 : errno;
-    else error = link_file(temporary.c_str(), final.c_str());
+    if (replace)
+        error = ::rename(temporary.c_str(), final.c_str()) == 0 ? 0 : errno;
+    else
+        error = link_file(temporary.c_str(), final.c_str());
     ::unlink(temporary.c_str());
     return error;
 }

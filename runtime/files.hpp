@@ -16,8 +16,8 @@ std::optional<std::vector<std::uint8_t>> read_file(const std::filesystem::path&,
 int make_private_directory(const std::filesystem::path&);
 
 /// Writes a new file of mode 0600 under an unguessable name in the directory. On failure nothing is left and `error` is set.
-std::optional<std::filesystem::path> write_temporary(const std::filesystem::path& directory,
-                                                     const std::vector<std::uint8_t>&, int& error);
+std::optional<std::filesystem::path> write_temporary(const std::filesystem::path& directory, const std::vector<std::uint8_t>&,
+                                                     int& error);
 
 /// Gives a complete file its final name. With replace an existing one is replaced, otherwise it stays and that is success.
 /// The temporary name is gone afterwards in any case. 0, or the errno.

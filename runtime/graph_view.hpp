@@ -17,10 +17,10 @@ struct GraphView {
 
     std::int64_t rows(Row row) const {
         switch (row) {
-            case Row::edge: return edges;
-            case Row::sender: return senders;
-            case Row::receiver: return receivers;
-            case Row::shared: return 1;
+        case Row::edge: return edges;
+        case Row::sender: return senders;
+        case Row::receiver: return receivers;
+        case Row::shared: return 1;
         }
         return 0;
     }

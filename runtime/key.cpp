@@ -10,8 +10,7 @@ namespace flashtp {
 Digest sha256(std::span<const std::uint8_t> bytes) {
     Digest digest;
     unsigned int size = 0;
-    if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1 ||
-        size != digest.size()) {
+    if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1 || size != digest.size()) {
         internal_error("libcrypto offers no SHA-256");
     }
     return digest;

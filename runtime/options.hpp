@@ -22,15 +22,15 @@ inline constexpr EnvironmentVariable cache{
 inline constexpr EnvironmentVariable cache_dir{
     "FLASHTP_CACHE_DIR", "`$XDG_CACHE_HOME/flashtp`, else `~/.cache/flashtp`",
     "Absolute path of the directory that holds compiled kernels. It is created with mode 0700."};
-inline constexpr EnvironmentVariable num_threads{
-    "FLASHTP_NUM_THREADS", "the number of cores this process may use", "Threads of a run on the CPU."};
+inline constexpr EnvironmentVariable num_threads{"FLASHTP_NUM_THREADS", "the number of cores this process may use",
+                                                 "Threads of a run on the CPU."};
 inline constexpr EnvironmentVariable nvrtc{
-    "FLASHTP_NVRTC", "searched: loader path, CUDA toolkits (`CUDA_HOME`, `CUDA_PATH`, `/usr/local`), the Python package "
+    "FLASHTP_NVRTC",
+    "searched: loader path, CUDA toolkits (`CUDA_HOME`, `CUDA_PATH`, `/usr/local`), the Python package "
     "`nvidia-cuda-nvrtc` (of `VIRTUAL_ENV` or `CONDA_PREFIX`, beside this library, of the user, of the system)",
     "Path of the NVRTC library that compiles CUDA code."};
-inline constexpr EnvironmentVariable llvm_plugin{
-    "FLASHTP_LLVM_PLUGIN", "searched: beside this library, then the loader path",
-    "Path of `libflashtp_llvm.so`, the CPU back end."};
+inline constexpr EnvironmentVariable llvm_plugin{"FLASHTP_LLVM_PLUGIN", "searched: beside this library, then the loader path",
+                                                 "Path of `libflashtp_llvm.so`, the CPU back end."};
 
 inline constexpr EnvironmentVariable all[] = {cache, cache_dir, num_threads, nvrtc, llvm_plugin};
 }  // namespace environment

@@ -33,14 +33,19 @@ Graph random_graph(const Problem& problem, const SampleOptions& options, std::mt
 }
 
 void to_dtype(const std::vector<double>& values, DType dtype, std::byte* to) {
-    if (dtype == DType::float64) std::copy(values.begin(), values.end(), reinterpret_cast<double*>(to));
-    else std::transform(values.begin(), values.end(), reinterpret_cast<float*>(to), [](double v) { return static_cast<float>(v); });
+    if (dtype == DType::float64)
+        std::copy(values.begin(), values.end(), reinterpret_cast<double*>(to));
+    else
+        std::transform(values.begin(), values.end(), reinterpret_cast<float*>(to),
+                       [](double v) { return static_cast<float>(v); });
 }
 
 std::vector<double> from_dtype(const std::byte* from, DType dtype, std::size_t count) {
     std::vector<double> values(count);
-    if (dtype == DType::float64) std::copy_n(reinterpret_cast<const double*>(from), count, values.begin());
-    else std::copy_n(reinterpret_cast<const float*>(from), count, values.begin());
+    if (dtype == DType::float64)
+        std::copy_n(reinterpret_cast<const double*>(from), count, values.begin());
+    else
+        std::copy_n(reinterpret_cast<const float*>(from), count, values.begin());
     return values;
 }
 

@@ -116,8 +116,7 @@ void ArtifactStore::reject(const std::filesystem::path& path, const std::string&
 
 void ArtifactStore::fail(const std::string& what, int error) {
     ++failures_;
-    log_.warn_once("store", fmt::format("kernel cache: {}: {}; compiled kernels stay in memory", what,
-                                        std::strerror(error)));
+    log_.warn_once("store", fmt::format("kernel cache: {}: {}; compiled kernels stay in memory", what, std::strerror(error)));
 }
 
 std::vector<StoredFile> ArtifactStore::list() const {

@@ -17,10 +17,10 @@ namespace flashtp {
 /// One file of the cache, as `cache list` shows it.
 struct StoredFile {
     std::filesystem::path path;
-    std::string key;              ///< the file's name
+    std::string key;  ///< the file's name
     std::uint64_t bytes = 0;
-    std::string kernel, target;   ///< from its metadata; empty when the file is bad
-    std::string problem;          ///< empty, or why it would be rejected
+    std::string kernel, target;  ///< from its metadata; empty when the file is bad
+    std::string problem;         ///< empty, or why it would be rejected
 };
 
 struct StoreCounts {

@@ -121,11 +121,11 @@ __device__ void finish(const Index* unsorted_sender, const int* key, const int* 
     }
 }
 
-extern "C" __global__ void finish_32(const int* unsorted_sender, const int* key, const int* sorted_edge, Wide edges, Wide senders,
-                                     Wide receivers, int* row_ptr, int* sender, int* edge) {
+extern "C" __global__ void finish_32(const int* unsorted_sender, const int* key, const int* sorted_edge, Wide edges,
+                                     Wide senders, Wide receivers, int* row_ptr, int* sender, int* edge) {
     finish(unsorted_sender, key, sorted_edge, edges, senders, receivers, row_ptr, sender, edge);
 }
-extern "C" __global__ void finish_64(const Wide* unsorted_sender, const int* key, const int* sorted_edge, Wide edges, Wide senders,
-                                     Wide receivers, int* row_ptr, int* sender, int* edge) {
+extern "C" __global__ void finish_64(const Wide* unsorted_sender, const int* key, const int* sorted_edge, Wide edges,
+                                     Wide senders, Wide receivers, int* row_ptr, int* sender, int* edge) {
     finish(unsorted_sender, key, sorted_edge, edges, senders, receivers, row_ptr, sender, edge);
 }

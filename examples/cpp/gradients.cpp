@@ -17,7 +17,8 @@ const char* const layer = R"({
     "dtype": "float64"})";
 
 void check(flashtp_status status) {
-    if (status != FLASHTP_OK) throw std::runtime_error(std::string(flashtp_status_string(status)) + ": " + flashtp_last_message());
+    if (status != FLASHTP_OK)
+        throw std::runtime_error(std::string(flashtp_status_string(status)) + ": " + flashtp_last_message());
 }
 
 template <class T>

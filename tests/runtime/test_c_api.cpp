@@ -17,7 +17,8 @@
 namespace {
 
 // z = x y w / sqrt(3) over dot products of two vectors a channel.
-const char* const dot = R"({"irreps_in1": "2x1o", "irreps_in2": "1o", "irreps_out": "2x0e", "instructions": [[0, 0, 0, "uvu", true]]})";
+const char* const dot =
+    R"({"irreps_in1": "2x1o", "irreps_in2": "1o", "irreps_out": "2x0e", "instructions": [[0, 0, 0, "uvu", true]]})";
 
 template <class T>
 T sized() {
@@ -217,7 +218,8 @@ TEST_CASE("a problem's mistakes have statuses of their own") {
     CHECK(compile(R"({"irreps_in1": "1o", "irreps_in2": "1o", "irreps_out": "1o", "instructions": [[0, 0, 0, "uvu", true]]})") ==
           FLASHTP_INVALID_PROBLEM);
     CHECK(message_has("instruction"));
-    CHECK(compile(R"({"irreps_in1": "1x99e", "irreps_in2": "0e", "irreps_out": "0e", "instructions": []})") == FLASHTP_LIMIT_EXCEEDED);
+    CHECK(compile(R"({"irreps_in1": "1x99e", "irreps_in2": "0e", "irreps_out": "0e", "instructions": []})") ==
+          FLASHTP_LIMIT_EXCEEDED);
     CHECK(message_has("max_l"));
     CHECK(compile(dot, 9) == FLASHTP_INVALID_PROBLEM);
     CHECK(compile(dot, 0, "sm_91") == FLASHTP_INVALID_ARGUMENT);

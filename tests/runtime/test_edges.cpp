@@ -44,8 +44,8 @@ struct Index {
 
 template <class Int>
 Index build(const Edges<Int>& edges) {
-    Index index{std::vector<std::int32_t>(static_cast<std::size_t>(edges.receivers) + 1), std::vector<std::int32_t>(edges.sender.size()),
-                std::vector<std::int32_t>(edges.sender.size()), false};
+    Index index{std::vector<std::int32_t>(static_cast<std::size_t>(edges.receivers) + 1),
+                std::vector<std::int32_t>(edges.sender.size()), std::vector<std::int32_t>(edges.sender.size()), false};
     index.sorted = build_receiver_index(edges.list(), {index.row_ptr.data(), index.sender.data(), index.edge.data()});
     return index;
 }
@@ -93,8 +93,8 @@ DeviceResult build_on_device(Engine& engine, const Edges<Int>& edges) {
                            workspace.data(), workspace.bytes(), stream.get());
     stream.synchronize();
     DeviceResult result;
-    result.index = {std::vector<std::int32_t>(static_cast<std::size_t>(edges.receivers) + 1), std::vector<std::int32_t>(edges.sender.size()),
-                    std::vector<std::int32_t>(edges.sender.size()), false};
+    result.index = {std::vector<std::int32_t>(static_cast<std::size_t>(edges.receivers) + 1),
+                    std::vector<std::int32_t>(edges.sender.size()), std::vector<std::int32_t>(edges.sender.size()), false};
     row_ptr.download(result.index.row_ptr.data(), row_ptr.bytes());
     out_sender.download(result.index.sender.data(), out_sender.bytes());
     out_edge.download(result.index.edge.data(), out_edge.bytes());

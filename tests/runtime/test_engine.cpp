@@ -91,7 +91,8 @@ TEST_CASE("the same number of threads gives the same bits") {
     Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const auto program = engine.compile(problem, {1, {}, {}}, engine.target("cpu"));
-    const Sample sample = random_sample(problem, operands_of(problem, program->request()), {.edges = 500, .nodes = 30, .seed = 4});
+    const Sample sample =
+        random_sample(problem, operands_of(problem, program->request()), {.edges = 500, .nodes = 30, .seed = 4});
     const Tensors first = run_on_cpu(*program, sample, 3);
     for (int i = 0; i < 5; ++i) CHECK(run_on_cpu(*program, sample, 3) == first);
 }
@@ -101,7 +102,8 @@ TEST_CASE("threads may share a program") {
     Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const auto program = engine.compile(problem, {1, {}, {}}, engine.target("cpu"));
-    const Sample sample = random_sample(problem, operands_of(problem, program->request()), {.edges = 300, .nodes = 10, .seed = 5});
+    const Sample sample =
+        random_sample(problem, operands_of(problem, program->request()), {.edges = 300, .nodes = 10, .seed = 5});
     const Tensors expected = run_on_cpu(*program, sample, 2);
     std::atomic<int> wrong{0};
     std::vector<std::thread> threads;
@@ -204,7 +206,8 @@ TEST_CASE("the caller's mistakes are named") {
 TEST_CASE("an output that nothing adds to is zero") {
     if (!have_cpu()) return;
     Engine engine(memory_only());
-    const Problem problem = parse_problem(R"({"irreps_in1": "2x0e", "irreps_in2": "0e", "irreps_out": "2x0e+3x1o", "instructions": []})");
+    const Problem problem =
+        parse_problem(R"({"irreps_in1": "2x0e", "irreps_in2": "0e", "irreps_out": "2x0e+3x1o", "instructions": []})");
     const auto program = engine.compile(problem, {0, {}, {}}, engine.target("cpu"));
     check_all(*program, {.edges = 5, .nodes = 3, .seed = 1}, 2);
 }

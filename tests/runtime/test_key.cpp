@@ -35,8 +35,8 @@ TEST_CASE("fields with different boundaries give different keys") {
         for (const auto& [tag, value] : fields) key.add(tag, value);
         return key.text();
     };
-    const std::set<std::string> texts = {text({{"a", "bc"}}),       text({{"ab", "c"}}),         text({{"a", "b"}, {"c", ""}}),
-                                         text({{"a", "1:b\n"}}),    text({{"a", ""}, {"a", ""}}), text({{"a", ""}}),
+    const std::set<std::string> texts = {text({{"a", "bc"}}),     text({{"ab", "c"}}),          text({{"a", "b"}, {"c", ""}}),
+                                         text({{"a", "1:b\n"}}),  text({{"a", ""}, {"a", ""}}), text({{"a", ""}}),
                                          text({{"a", "\na:0:"}}), text({{"a", "b:1:c\n"}})};
     CHECK(texts.size() == 8);
     CHECK_THROWS_AS(Key().add("a:b", ""), InternalError);

@@ -41,7 +41,7 @@ struct Warnings {
 };
 
 mode_t mode_of(const fs::path& path) {
-    struct stat status {};
+    struct stat status{};
     CHECK(::stat(path.c_str(), &status) == 0);
     return status.st_mode & 07777;
 }

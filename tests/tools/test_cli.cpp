@@ -34,7 +34,8 @@ struct Cli {
         file("broken_rule.json", R"({"irreps_in1": "4x1o", "irreps_in2": "1o", "irreps_out": "4x3o",
             "instructions": [[0, 0, 0, "uvu", true]]})");
         file("unknown_key.json", R"({"irreps_in1": "1o", "irreps_in2": "1o", "irreps_out": "0e", "instruction": []})");
-        const std::string layer = R"({"tp": ["4x0e", "1x0e+1x1o", "4x0e+4x1o", [[0, 0, 0, "uvu", true], [0, 1, 1, "uvu", true]]]})";
+        const std::string layer =
+            R"({"tp": ["4x0e", "1x0e+1x1o", "4x0e+4x1o", [[0, 0, 0, "uvu", true], [0, 1, 1, "uvu", true]]]})";
         const std::string other = R"({"tp": ["8x0e", "1x0e", "8x0e", [[0, 0, 0, "uvu", true]]]})";
         file("layers.json", layer + "\n" + other + "\n" + layer + "\n");
     }
@@ -47,8 +48,8 @@ struct Cli {
         for (std::size_t at; (at = arguments.find("$/")) != std::string::npos;) {
             arguments.replace(at, 1, directory.path().string());
         }
-        const std::string command = "FLASHTP_CACHE_DIR=" + path("cache") + " " FLASHTP_BINARY_DIR "/bin/flashtp-compile " + arguments +
-                                    " >" + path("out") + " 2>" + path("err");
+        const std::string command = "FLASHTP_CACHE_DIR=" + path("cache") + " " FLASHTP_BINARY_DIR "/bin/flashtp-compile " +
+                                    arguments + " >" + path("out") + " 2>" + path("err");
         const int status = std::system(command.c_str());
         return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(path("out")), read_text(path("err"))};
     }

@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "ir/error.hpp"
+#include "runtime/cost.hpp"
 #include "tools/flashtp_compile/bench_run.hpp"
 #include "tools/flashtp_compile/command.hpp"
-#include "runtime/cost.hpp"
 #include "tools/flashtp_compile/measure.hpp"
 #include "tools/flashtp_compile/text.hpp"
 
@@ -50,9 +50,10 @@ void print(const BenchOptions& options, const BenchGraph& graph, const Target& t
     Table table({"layer", "order", "time", "bytes", "rate", "of copy", "FLOPs", "rate", "of FMA", "roofline"});
     const auto percent = [](double fraction) { return fmt::format("{:.1f} %", 100 * fraction); };
     for (const Result& r : results) {
-        table.add({r.layer, fmt::to_string(r.order), duration(r.seconds), scaled(r.cost.bytes, "B"), scaled(r.cost.bytes / r.seconds, "B/s"),
-                   percent(r.copy_fraction()), scaled(2 * r.cost.multiply_adds, ""), scaled(2 * r.cost.multiply_adds / r.seconds, "FLOP/s"),
-                   percent(r.fma_fraction()), percent(r.roofline_fraction())});
+        table.add({r.layer, fmt::to_string(r.order), duration(r.seconds), scaled(r.cost.bytes, "B"),
+                   scaled(r.cost.bytes / r.seconds, "B/s"), percent(r.copy_fraction()), scaled(2 * r.cost.multiply_adds, ""),
+                   scaled(2 * r.cost.multiply_adds / r.seconds, "FLOP/s"), percent(r.fma_fraction()),
+                   percent(r.roofline_fraction())});
     }
     fmt::print("{} edges, {} nodes, {} edges, target {}", grouped(graph.edges), grouped(graph.nodes),
                graph.sorted ? "sorted" : "unsorted", target.name);
@@ -104,7 +105,10 @@ int run(const BenchOptions& given) {
         print(options, graph, target, results);
         return exit_done;
     }
-    nlohmann::json json{{"target", target.name}, {"edges", graph.edges}, {"nodes", graph.nodes}, {"sorted", graph.sorted},
+    nlohmann::json json{{"target", target.name},
+                        {"edges", graph.edges},
+                        {"nodes", graph.nodes},
+                        {"sorted", graph.sorted},
                         {"results", nlohmann::json::array()}};
     if (!cuda) json["threads"] = options.threads;
     for (const Result& result : results) json["results"].push_back(to_json(result));
@@ -116,14 +120,17 @@ int run(const BenchOptions& given) {
 
 void add_bench(CLI::App& app, int& result) {
     auto options = std::make_shared<BenchOptions>();
-    CLI::App* command = add_command(app, "bench", "Time kernels against the measured limits of this device.",
-                                    "flashtp-compile bench examples/specs/sevennet-l3i5.json:2 --target cpu --orders 0,1,2 --threads 2",
-                                    options, &run, result);
+    CLI::App* command =
+        add_command(app, "bench", "Time kernels against the measured limits of this device.",
+                    "flashtp-compile bench examples/specs/sevennet-l3i5.json:2 --target cpu --orders 0,1,2 --threads 2", options,
+                    &run, result);
     add_specs(*command, options->specs);
     command->add_option("--target", options->target, "cpu or cuda")->capture_default_str();
     add_orders(*command, options->orders);
-    command->add_option("--edges", options->graph.edges, "default: 2,048 on a CPU, 131,072 on a GPU")->check(CLI::Range(0, 1 << 30));
-    command->add_option("--nodes", options->graph.nodes, "default: 32 (CPU) or 64 (GPU) edges a node")->check(CLI::Range(0, 1 << 30));
+    command->add_option("--edges", options->graph.edges, "default: 2,048 on a CPU, 131,072 on a GPU")
+        ->check(CLI::Range(0, 1 << 30));
+    command->add_option("--nodes", options->graph.nodes, "default: 32 (CPU) or 64 (GPU) edges a node")
+        ->check(CLI::Range(0, 1 << 30));
     command->add_flag("--sorted,!--unsorted", options->graph.sorted, "edges in order of their receivers (the default)");
     command->add_option("--threads", options->threads, "of a run on the CPU; default: all cores")->check(CLI::Range(1, 1024));
     command->add_flag("--json", options->json, "results as JSON");

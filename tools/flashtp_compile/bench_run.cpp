@@ -37,8 +37,10 @@ std::vector<std::byte> pattern(DType dtype) {
     for (std::size_t i = 0; i < count; ++i) {
         const double value = static_cast<double>(random() >> 11) * 0x1p-52 - 1;
         const auto single = static_cast<float>(value);
-        if (dtype == DType::float32) std::memcpy(bytes.data() + 4 * i, &single, 4);
-        else std::memcpy(bytes.data() + 8 * i, &value, 8);
+        if (dtype == DType::float32)
+            std::memcpy(bytes.data() + 4 * i, &single, 4);
+        else
+            std::memcpy(bytes.data() + 8 * i, &value, 8);
     }
     return bytes;
 }
@@ -84,7 +86,8 @@ double time_on_cuda(const Program& program, const BenchGraph& wanted) {
         in_pieces(data.bytes(), values.size(), [&](std::size_t at, std::size_t size) { data.upload(values.data(), size, at); });
         pointers.push_back(data.data());
     }
-    const DeviceBuffer row_ptr = DeviceBuffer::copy_of(std::span(index.row_ptr)), sender = DeviceBuffer::copy_of(std::span(index.sender)),
+    const DeviceBuffer row_ptr = DeviceBuffer::copy_of(std::span(index.row_ptr)),
+                       sender = DeviceBuffer::copy_of(std::span(index.sender)),
                        edge = DeviceBuffer::copy_of(std::span(index.edge));
     const auto array = [](const DeviceBuffer& buffer) { return static_cast<const std::int32_t*>(buffer.data()); };
     const GraphView view{graph.edges, graph.senders, graph.receivers, array(row_ptr), array(sender), array(edge)};

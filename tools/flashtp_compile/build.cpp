@@ -143,12 +143,14 @@ int run(const BuildOptions& options) {
 
 void add_build(CLI::App& app, int& result) {
     auto options = std::make_shared<BuildOptions>();
-    CLI::App* command = add_command(app, "build", "Compile layers into the kernel cache; needs no GPU.",
-                                    "flashtp-compile build examples/specs/sevennet-l3i5.json --target sm_90a,sm_100,cpu --orders 0,1,2 -j 8",
-                                    options, &run, result);
+    CLI::App* command =
+        add_command(app, "build", "Compile layers into the kernel cache; needs no GPU.",
+                    "flashtp-compile build examples/specs/sevennet-l3i5.json --target sm_90a,sm_100,cpu --orders 0,1,2 -j 8",
+                    options, &run, result);
     add_specs(*command, options->specs);
     command->add_option("--target", options->targets, "cpu, cpu:NAME, cuda or architectures such as sm_90a; a list")
-        ->delimiter(',')->capture_default_str();
+        ->delimiter(',')
+        ->capture_default_str();
     add_orders(*command, options->orders);
     command->add_option("-j,--jobs", options->jobs, "kernels compiled at a time; default: all cores")->check(CLI::Range(1, 1024));
     add_cache_directory(*command, options->cache);

@@ -30,11 +30,17 @@ int list(const CacheOptions& options) {
     for (const StoredFile& file : files_of(options, directory)) {
         const std::string kernel = file.problem.empty() ? file.kernel : "BAD: " + file.problem;
         table.add({file.key.substr(0, 12), grouped(static_cast<std::int64_t>(file.bytes)), file.target, kernel});
-        json.push_back({{"key", file.key}, {"path", file.path.string()}, {"bytes", file.bytes}, {"target", file.target},
-                        {"kernel", file.kernel}, {"problem", file.problem}});
+        json.push_back({{"key", file.key},
+                        {"path", file.path.string()},
+                        {"bytes", file.bytes},
+                        {"target", file.target},
+                        {"kernel", file.kernel},
+                        {"problem", file.problem}});
     }
-    if (options.json) fmt::print("{}\n", json.dump(2));
-    else fmt::print("{}", table.text());
+    if (options.json)
+        fmt::print("{}\n", json.dump(2));
+    else
+        fmt::print("{}", table.text());
     return exit_done;
 }
 
@@ -47,8 +53,10 @@ int verify(const CacheOptions& options) {
         ++bad;
         fmt::print(stderr, "flashtp-compile: {}: {}\n", file.path.string(), file.problem);
     }
-    if (options.json) fmt::print("{}\n", nlohmann::json{{"entries", files.size()}, {"bad", bad}}.dump(2));
-    else fmt::print("{} entries, {} bad\n", grouped(static_cast<std::int64_t>(files.size())), grouped(bad));
+    if (options.json)
+        fmt::print("{}\n", nlohmann::json{{"entries", files.size()}, {"bad", bad}}.dump(2));
+    else
+        fmt::print("{} entries, {} bad\n", grouped(static_cast<std::int64_t>(files.size())), grouped(bad));
     return bad == 0 ? exit_done : exit_failed;
 }
 
@@ -65,15 +73,18 @@ int stat(const CacheOptions& options) {
             sum->bytes += static_cast<std::int64_t>(file.bytes);
         }
     }
-    nlohmann::json json{{"directory", directory}, {"entries", all.entries}, {"bytes", all.bytes}, {"targets", nlohmann::json::object()}};
+    nlohmann::json json{
+        {"directory", directory}, {"entries", all.entries}, {"bytes", all.bytes}, {"targets", nlohmann::json::object()}};
     Table table({"target", "entries", "bytes"});
     for (const auto& [target, sum] : by_target) {
         table.add({target, grouped(sum.entries), grouped(sum.bytes)});
         json["targets"][target] = {{"entries", sum.entries}, {"bytes", sum.bytes}};
     }
-    if (options.json) fmt::print("{}\n", json.dump(2));
-    else fmt::print("{}: {} entries, {}\n{}", directory.empty() ? "(off)" : directory, grouped(all.entries),
-                    scaled(static_cast<double>(all.bytes), "B"), by_target.empty() ? "" : table.text());
+    if (options.json)
+        fmt::print("{}\n", json.dump(2));
+    else
+        fmt::print("{}: {} entries, {}\n{}", directory.empty() ? "(off)" : directory, grouped(all.entries),
+                   scaled(static_cast<double>(all.bytes), "B"), by_target.empty() ? "" : table.text());
     return exit_done;
 }
 
@@ -86,9 +97,10 @@ void add_cache(CLI::App& app, int& result) {
     cache->require_subcommand(1);
     CLI::App* const commands[] = {
         add_command(*cache, "list", "A line an entry.", "flashtp-compile cache list", options, &list, result),
-        add_command(*cache, "verify", "Check every entry's checksum and key.", "flashtp-compile cache verify --cache /data/kernels",
-                    options, &verify, result),
-        add_command(*cache, "stat", "Count entries and bytes by target.", "flashtp-compile cache stat --json", options, &stat, result)};
+        add_command(*cache, "verify", "Check every entry's checksum and key.",
+                    "flashtp-compile cache verify --cache /data/kernels", options, &verify, result),
+        add_command(*cache, "stat", "Count entries and bytes by target.", "flashtp-compile cache stat --json", options, &stat,
+                    result)};
     for (CLI::App* command : commands) {
         add_cache_directory(*command, options->directory);
         command->add_flag("--json", options->json, "as JSON");

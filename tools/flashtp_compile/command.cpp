@@ -13,16 +13,6 @@
 namespace flashtp::tools {
 namespace {
 
-Factoring parse_factoring(const std::string& name) {
-    const Factoring all[] = {Factoring::products, Factoring::coefficients, Factoring::weights_first, Factoring::automatic};
-    std::vector<std::string_view> names;
-    for (const Factoring f : all) {
-        if (name == to_string(f)) return f;
-        names.push_back(to_string(f));
-    }
-    user_error("--factoring \"{}\" is unknown{}; known: {}", name, did_you_mean(name, names), fmt::join(names, ", "));
-}
-
 void apply_dtype(Problem& problem, const std::string& dtype) {
     if (dtype.empty()) return;
     if (dtype != "float32" && dtype != "float64") user_error("--dtype is \"{}\"; it must be float32 or float64", dtype);
@@ -39,7 +29,9 @@ std::string content_of(Problem problem) {
 
 void add_orders(CLI::App& command, std::vector<int>& orders) {
     command.add_option("--orders", orders, "0: forward, 1: backward, 2: double backward, 3: triple")
-        ->delimiter(',')->check(CLI::Range(0, 3))->capture_default_str();
+        ->delimiter(',')
+        ->check(CLI::Range(0, 3))
+        ->capture_default_str();
 }
 
 void add_specs(CLI::App& command, std::vector<std::string>& specs) {
@@ -93,8 +85,10 @@ Problem load_layer(const std::string& spec, const RequestOptions& options) {
 
 EngineOptions engine_options(const std::string& cache_directory, int threads) {
     EngineOptions options;
-    if (cache_directory == "off") options.cache_directory = "";
-    else if (!cache_directory.empty()) options.cache_directory = std::filesystem::absolute(cache_directory);
+    if (cache_directory == "off")
+        options.cache_directory = "";
+    else if (!cache_directory.empty())
+        options.cache_directory = std::filesystem::absolute(cache_directory);
     options.threads = threads;
     options.log = [](LogLevel level, std::string_view message) {
         if (level == LogLevel::warning) fmt::print(stderr, "flashtp-compile: warning: {}\n", message);

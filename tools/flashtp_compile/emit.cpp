@@ -38,7 +38,8 @@ std::string text_of(Engine& engine, const EmitOptions& options, const Target& ta
     if (level == "source") return join(lowered.kernels, [&](const Kernel& k) { return engine.source(k); });
     need(target, level == "asm" ? Platform::cpu : Platform::cuda, level);
     if (level == "ptx") return join(lowered.kernels, [&](const Kernel& k) { return compile_to_ptx(k, engine.source(k)); });
-    if (level == "sass") return join(lowered.kernels, [&](const Kernel& k) { return disassemble_cubin(*engine.compile(k).artifact); });
+    if (level == "sass")
+        return join(lowered.kernels, [&](const Kernel& k) { return disassemble_cubin(*engine.compile(k).artifact); });
     return join(lowered.kernels, [&](const Kernel& k) { return llvm_assembly(k, engine.source(k)); });
 }
 
@@ -60,15 +61,19 @@ int run(const EmitOptions& options) {
 
 void add_emit(CLI::App& app, int& result) {
     auto options = std::make_shared<EmitOptions>();
-    CLI::App* command = add_command(app, "emit", "Print one request at a level of the compiler.",
-                                    "flashtp-compile emit examples/specs/sevennet-l3i5.json:2 --order 1 --target sm_90a --level source",
-                                    options, &run, result);
+    CLI::App* command =
+        add_command(app, "emit", "Print one request at a level of the compiler.",
+                    "flashtp-compile emit examples/specs/sevennet-l3i5.json:2 --order 1 --target sm_90a --level source", options,
+                    &run, result);
     command->add_option("SPEC", options->spec, "a JSON file, or FILE:N for line N of a file with a layer a line")->required();
     command->add_option("--order", options->order, "0: forward, 1: backward, 2: double backward, 3: triple")
-        ->check(CLI::Range(0, 3))->capture_default_str();
-    command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")->capture_default_str();
+        ->check(CLI::Range(0, 3))
+        ->capture_default_str();
+    command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")
+        ->capture_default_str();
     command->add_option("--level", options->level, "what to print")
-        ->check(CLI::IsMember({"problem", "paths", "edge", "schedule", "kernel", "source", "ptx", "sass", "asm"}))->capture_default_str();
+        ->check(CLI::IsMember({"problem", "paths", "edge", "schedule", "kernel", "source", "ptx", "sass", "asm"}))
+        ->capture_default_str();
     command->add_option("-o,--output", options->output, "file; default: standard output")->capture_default_str();
     add_request_options(*command, options->request);
 }

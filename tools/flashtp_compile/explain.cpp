@@ -30,8 +30,10 @@ Json explain(Engine& engine, const ExplainOptions& options, const Problem& probl
 
 /// A spec that breaks a rule is an answer here, and still wrong input.
 int refuse(const ExplainOptions& options, const std::string& rule) {
-    if (options.json) fmt::print("{}\n", Json{{"supported", false}, {"rule", rule}}.dump(2));
-    else fmt::print("supported: no\nrule: {}\n", rule);
+    if (options.json)
+        fmt::print("{}\n", Json{{"supported", false}, {"rule", rule}}.dump(2));
+    else
+        fmt::print("supported: no\nrule: {}\n", rule);
     std::fflush(stdout);
     fmt::print(stderr, "flashtp-compile: {}\n", rule);
     return exit_usage;
@@ -63,10 +65,11 @@ int run(const ExplainOptions& options) {
 void add_explain(CLI::App& app, int& result) {
     auto options = std::make_shared<ExplainOptions>();
     CLI::App* command = add_command(app, "explain", "Say what was decided for a spec and why, or which rule it breaks.",
-                                    "flashtp-compile explain examples/specs/sevennet-l3i5.json:2 --target sm_90a --orders 1", options,
-                                    &run, result);
+                                    "flashtp-compile explain examples/specs/sevennet-l3i5.json:2 --target sm_90a --orders 1",
+                                    options, &run, result);
     add_specs(*command, options->specs);
-    command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")->capture_default_str();
+    command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")
+        ->capture_default_str();
     add_orders(*command, options->orders);
     command->add_flag("!--no-compile", options->compile, "predictions only; real registers need the compiler");
     command->add_flag("--json", options->json, "as JSON");

@@ -9,8 +9,8 @@
 namespace flashtp::tools {
 
 struct Peak {
-    double copied_bytes = 0;    ///< a second, read and written both counted
-    double multiply_adds = 0;   ///< a second, in the given type
+    double copied_bytes = 0;   ///< a second, read and written both counted
+    double multiply_adds = 0;  ///< a second, in the given type
 };
 Peak measure_cpu(DType, int threads);
 /// The current device. Throws DeviceError, CompileError.

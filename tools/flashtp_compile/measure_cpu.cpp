@@ -23,14 +23,16 @@ double copy_rate(int threads) {
     constexpr std::size_t bytes = std::size_t{256} << 20;
     std::vector<char> from(bytes, 1), to(bytes, 2);
     const std::size_t part = bytes / static_cast<std::size_t>(threads);
-    const Timing timing = time_runs([&] {
-        const auto start = Clock::now();
-        parallel(threads, [&](int thread) {
-            const std::size_t begin = static_cast<std::size_t>(thread) * part;
-            std::memcpy(to.data() + begin, from.data() + begin, part);
-        });
-        return seconds_since(start);
-    }, 5);
+    const Timing timing = time_runs(
+        [&] {
+            const auto start = Clock::now();
+            parallel(threads, [&](int thread) {
+                const std::size_t begin = static_cast<std::size_t>(thread) * part;
+                std::memcpy(to.data() + begin, from.data() + begin, part);
+            });
+            return seconds_since(start);
+        },
+        5);
     return 2.0 * static_cast<double>(part) * threads / timing.best;
 }
 
@@ -40,16 +42,16 @@ constexpr int chains = 12;
 
 /// Returns multiply-adds done; `sink` keeps the compiler from removing them.
 #if defined(__x86_64__)
-#define FLASHTP_FMA_LOOP(name, isa, type, vector, set, fma, count)                       \
-    __attribute__((target(isa), noinline)) std::int64_t name(volatile type& sink) {      \
-        vector sums[chains];                                                             \
-        for (int c = 0; c < chains; ++c) sums[c] = set(static_cast<type>(c));            \
-        const vector a = set(type(0.999)), b = set(type(0.001));                         \
-        for (std::int64_t i = 0; i < rounds; ++i) {                                      \
-            _Pragma("GCC unroll 12") for (int c = 0; c < chains; ++c) sums[c] = fma(sums[c], a, b); \
-        }                                                                                \
-        for (int c = 0; c < chains; ++c) sink = sink + sums[c][0];                       \
-        return rounds * chains * (count);                                                \
+#define FLASHTP_FMA_LOOP(name, isa, type, vector, set, fma, count)                                                               \
+    __attribute__((target(isa), noinline)) std::int64_t name(volatile type& sink) {                                              \
+        vector sums[chains];                                                                                                     \
+        for (int c = 0; c < chains; ++c) sums[c] = set(static_cast<type>(c));                                                    \
+        const vector a = set(type(0.999)), b = set(type(0.001));                                                                 \
+        for (std::int64_t i = 0; i < rounds; ++i) {                                                                              \
+            _Pragma("GCC unroll 12") for (int c = 0; c < chains; ++c) sums[c] = fma(sums[c], a, b);                              \
+        }                                                                                                                        \
+        for (int c = 0; c < chains; ++c) sink = sink + sums[c][0];                                                               \
+        return rounds * chains * (count);                                                                                        \
     }
 FLASHTP_FMA_LOOP(fma_512_f32, "avx512f", float, __m512, _mm512_set1_ps, _mm512_fmadd_ps, 16)
 FLASHTP_FMA_LOOP(fma_512_f64, "avx512f", double, __m512d, _mm512_set1_pd, _mm512_fmadd_pd, 8)
@@ -82,12 +84,14 @@ std::int64_t multiply_add(DType dtype) {
 
 double fma_rate(DType dtype, int threads) {
     std::atomic<std::int64_t> done{0};
-    const Timing timing = time_runs([&] {
-        done = 0;
-        const auto start = Clock::now();
-        parallel(threads, [&](int) { done += multiply_add(dtype); });
-        return seconds_since(start);
-    }, 5);
+    const Timing timing = time_runs(
+        [&] {
+            done = 0;
+            const auto start = Clock::now();
+            parallel(threads, [&](int) { done += multiply_add(dtype); });
+            return seconds_since(start);
+        },
+        5);
     return static_cast<double>(done) / timing.best;
 }
 

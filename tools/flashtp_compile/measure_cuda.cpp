@@ -67,12 +67,14 @@ double fma_rate(DType dtype, const Target& target, const DeviceStream& stream) {
     std::array<float, 2> a32{0.999f, 0.001f};
     std::array<double, 2> a64{0.999, 0.001};
     const bool single = dtype == DType::float32;
-    void* arguments[] = {&pointer, single ? static_cast<void*>(&a32[0]) : &a64[0], single ? static_cast<void*>(&a32[1]) : &a64[1]};
+    void* arguments[] = {&pointer, single ? static_cast<void*>(&a32[0]) : &a64[0],
+                         single ? static_cast<void*>(&a32[1]) : &a64[1]};
     const auto blocks = static_cast<unsigned>(current_device().multiprocessors * blocks_per_multiprocessor);
     const Timing timing = time_runs([&] {
         return timed(stream, [&] {
-            driver.check(driver.launch_kernel(function, blocks, 1, 1, threads_per_block, 1, 1, 0, stream.get(), arguments, nullptr),
-                         "cuLaunchKernel");
+            driver.check(
+                driver.launch_kernel(function, blocks, 1, 1, threads_per_block, 1, 1, 0, stream.get(), arguments, nullptr),
+                "cuLaunchKernel");
         });
     });
     driver.check(driver.unload_module(module), "cuModuleUnload");

@@ -10,7 +10,9 @@
 namespace flashtp::tools {
 namespace {
 
-bool is_number(std::string_view cell) { return !cell.empty() && (std::isdigit(static_cast<unsigned char>(cell[0])) || cell[0] == '-'); }
+bool is_number(std::string_view cell) {
+    return !cell.empty() && (std::isdigit(static_cast<unsigned char>(cell[0])) || cell[0] == '-');
+}
 
 /// Three significant digits.
 std::string three_digits(double value) {

@@ -39,7 +39,8 @@ struct Row {
     OutputCheck check;
 };
 
-Tensors compute(Engine& engine, const VerifyOptions& options, const Problem& problem, const Request& request, const Sample& sample) {
+Tensors compute(Engine& engine, const VerifyOptions& options, const Problem& problem, const Request& request,
+                const Sample& sample) {
     const Target target = engine.target(target_name(options.target));
     const LoweringOptions lowering = lowering_options(options.request);
     if (is_interpreted(options.target)) {
@@ -68,18 +69,19 @@ std::string heading(const VerifyOptions& options, const Problem& problem) {
 
 std::vector<std::string> cells(const Row& row) {
     const OutputCheck& c = row.check;
-    const std::string worst =
-        c.components == 0 ? "-" : fmt::format("{}[{}][{}] = {:.9g}, oracle {:.9g}, bound {:.2g}", c.output, c.row, c.column, c.found,
-                                              c.expected, c.bound);
-    return {fmt::to_string(row.order), c.output, grouped(c.components), fmt::format("{:.4f}", c.ratio), c.ok() ? "yes" : "NO", worst};
+    const std::string worst = c.components == 0 ? "-"
+                                                : fmt::format("{}[{}][{}] = {:.9g}, oracle {:.9g}, bound {:.2g}", c.output, c.row,
+                                                              c.column, c.found, c.expected, c.bound);
+    return {fmt::to_string(row.order), c.output, grouped(c.components), fmt::format("{:.4f}", c.ratio),
+            c.ok() ? "yes" : "NO",     worst};
 }
 
 nlohmann::json to_json(const Row& row) {
     const OutputCheck& c = row.check;
     // JSON has no infinity: null says that the bound was missed by any measure.
-    return {{"layer", name_of(row.problem)}, {"order", row.order},     {"output", c.output},     {"components", c.components},
-            {"error_over_bound", c.ratio},   {"row", c.row},           {"column", c.column},     {"found", c.found},
-            {"expected", c.expected},        {"bound", c.bound},       {"ok", c.ok()}};
+    return {{"layer", name_of(row.problem)}, {"order", row.order}, {"output", c.output}, {"components", c.components},
+            {"error_over_bound", c.ratio},   {"row", c.row},       {"column", c.column}, {"found", c.found},
+            {"expected", c.expected},        {"bound", c.bound},   {"ok", c.ok()}};
 }
 
 void print_table(const VerifyOptions& options, const Problem& problem, const std::vector<Row>& rows) {
@@ -107,9 +109,14 @@ int run(const VerifyOptions& options) {
         if (!options.json) print_table(options, problem, rows);
     }
     if (options.json) {
-        fmt::print("{}\n", nlohmann::json{{"target", options.target}, {"edges", options.sample.edges}, {"nodes", options.sample.nodes},
-                                          {"seed", options.sample.seed}, {"sorted", options.sample.sorted}, {"failed", failed},
-                                          {"results", results}}.dump(2));
+        fmt::print("{}\n", nlohmann::json{{"target", options.target},
+                                          {"edges", options.sample.edges},
+                                          {"nodes", options.sample.nodes},
+                                          {"seed", options.sample.seed},
+                                          {"sorted", options.sample.sorted},
+                                          {"failed", failed},
+                                          {"results", results}}
+                               .dump(2));
     } else {
         fmt::print("{} outputs checked, {} beyond the bound 8 eps sqrt(n) S\n", outputs, failed);
     }
@@ -124,15 +131,23 @@ void add_verify(CLI::App& app, int& result) {
                                     "flashtp-compile verify examples/specs/sevennet-l3i5.json:2 --target cpu --orders 0,1,2",
                                     options, &run, result);
     add_specs(*command, options->specs);
-    command->add_option("--target", options->target, "cpu, cuda, interp (the sm_90a kernel, checked lane by lane on this host) or "
-                                                     "interp:TARGET")->capture_default_str();
+    command
+        ->add_option("--target", options->target,
+                     "cpu, cuda, interp (the sm_90a kernel, checked lane by lane on this host) or "
+                     "interp:TARGET")
+        ->capture_default_str();
     add_orders(*command, options->orders);
-    command->add_option("--edges", options->sample.edges, "edges, or rows of a plain batch")->check(CLI::Range(0, 1 << 30))->capture_default_str();
-    command->add_option("--nodes", options->sample.nodes, "senders and receivers")->check(CLI::Range(0, 1 << 30))->capture_default_str();
+    command->add_option("--edges", options->sample.edges, "edges, or rows of a plain batch")
+        ->check(CLI::Range(0, 1 << 30))
+        ->capture_default_str();
+    command->add_option("--nodes", options->sample.nodes, "senders and receivers")
+        ->check(CLI::Range(0, 1 << 30))
+        ->capture_default_str();
     command->add_option("--seed", options->sample.seed, "of the random inputs")->capture_default_str();
     command->add_flag("--sorted,!--unsorted", options->sample.sorted, "edges in order of their receivers; default: unsorted");
     command->add_option("--threads", options->threads, "of a run on the CPU; default: all cores")->check(CLI::Range(1, 1024));
-    command->add_option("--rows-per-warp", options->rows_per_warp, "interp only: rows a warp or call takes")->check(CLI::Range(1, 1 << 20));
+    command->add_option("--rows-per-warp", options->rows_per_warp, "interp only: rows a warp or call takes")
+        ->check(CLI::Range(1, 1 << 20));
     command->add_flag("--json", options->json, "results as JSON");
     add_cache_directory(*command, options->cache);
     add_request_options(*command, options->request);

@@ -39,7 +39,8 @@ int run(const VersionOptions& options) {
 
 void add_version(CLI::App& app, int& result) {
     auto options = std::make_shared<VersionOptions>();
-    CLI::App* command = add_command(app, "version", "Print the version.", "flashtp-compile version --verbose", options, &run, result);
+    CLI::App* command =
+        add_command(app, "version", "Print the version.", "flashtp-compile version --verbose", options, &run, result);
     command->add_flag("--verbose", options->verbose, "also the compilers found here and the cache directory");
     command->add_flag("--environment", options->environment, "the text of docs/environment.md");
 }

@@ -36,7 +36,7 @@ typedef int32_t flashtp_status;
 enum {
     FLASHTP_OK = 0,
     FLASHTP_INVALID_ARGUMENT = 1, /* a null, misaligned or negative argument, or one out of range; the message names it */
-    FLASHTP_INVALID_PROBLEM = 2,  /* the problem or request breaks a rule; the message names the instruction or key and the rule */
+    FLASHTP_INVALID_PROBLEM = 2,  /* the problem or request breaks a rule; the message names it and the instruction or key */
     FLASHTP_LIMIT_EXCEEDED = 3,   /* the problem is beyond a documented limit; the message names it */
     FLASHTP_COMPILE_FAILED = 4,   /* a compiler is missing or refused the code; the message has its log */
     FLASHTP_DEVICE_ERROR = 5,     /* no CUDA driver or device, or a call to it failed; the message has the driver's words */
@@ -156,14 +156,14 @@ typedef struct flashtp_graph {
 /* Loads the code (CUDA: into the current context), so that later runs only run. Optional, except before CUDA graph capture. */
 FLASHTP_API flashtp_status flashtp_program_prepare(const flashtp_program *program);
 
-/* Runs on this host. `operands` are `count` pointers in the order of flashtp_program_operand, aligned to their element type; outputs are
- * overwritten. threads 0: the engine's. Returns when all is done. */
+/* Runs on this host. `operands` are `count` pointers in the order of flashtp_program_operand, aligned to their element type;
+ * outputs are overwritten. threads 0: the engine's. Returns when all is done. */
 FLASHTP_API flashtp_status flashtp_run_cpu(const flashtp_program *program, void *const *operands, int32_t count,
                                            const flashtp_graph *graph, int32_t threads);
 
-/* Enqueues on a CUstream (null: the default stream) of the current context, or of the first device's primary context where there
- * is none. Device pointers, aligned to 16 bytes (index arrays: 4). After flashtp_program_prepare in the same context it neither allocates
- * nor waits, and may be captured into a CUDA graph. */
+/* Enqueues on a CUstream (null: the default stream) of the current context, or of the first device's primary context where
+ * there is none. Device pointers, aligned to 16 bytes (index arrays: 4). After flashtp_program_prepare in the same context it
+ * neither allocates nor waits, and may be captured into a CUDA graph. */
 FLASHTP_API flashtp_status flashtp_launch_cuda(const flashtp_program *program, void *const *operands, int32_t count,
                                                const flashtp_graph *graph, void *stream);
 
@@ -187,10 +187,10 @@ FLASHTP_API flashtp_status flashtp_build_receiver_index(const flashtp_edges *edg
 /* Device memory that flashtp_build_receiver_index_cuda needs while it runs. Looks at the counts only. */
 FLASHTP_API flashtp_status flashtp_receiver_index_workspace(const flashtp_edges *edges, size_t *bytes);
 
-/* The same on a device, and the same result: all pointers are device pointers. Enqueues on the stream and neither allocates nor waits,
- * except that the first call in a context compiles and loads the code. report[0] becomes the first edge with a row out of range,
- * or -1; report[1] becomes 0 when the edges were sorted, else 1. With an invalid edge the index is of no use, but safe to use.
- * The workspace is aligned to 16 bytes. */
+/* The same on a device, and the same result: all pointers are device pointers. Enqueues on the stream and neither allocates nor
+ * waits, except that the first call in a context compiles and loads the code. report[0] becomes the first edge with a row out of
+ * range, or -1; report[1] becomes 0 when the edges were sorted, else 1. With an invalid edge the index is of no use, but safe to
+ * use. The workspace is aligned to 16 bytes. */
 FLASHTP_API flashtp_status flashtp_build_receiver_index_cuda(flashtp_engine *engine, const flashtp_edges *edges, int32_t *row_ptr,
                                                              int32_t *sender, int32_t *edge, int64_t report[2],
                                                              void *workspace, size_t workspace_bytes, void *stream);
