@@ -65,8 +65,10 @@ class Scheduler {
         const GroupCost cost = cost_of(group, program_);
         const std::int64_t copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
         const auto parts = [&](std::int64_t amount, std::int64_t budget) { return budget ? (amount + budget - 1) / budget : 1; };
+        // With many channels, what is paid once for all copies outweighs the products that parts of a group compute twice.
+        const bool keep_copies = knobs_.split_extent && group.lane_extent >= knobs_.split_extent;
         return static_cast<int>(std::max(parts(cost.operations * copies, knobs_.operations_per_task),
-                                         parts(cost.registers(1), knobs_.register_budget)));
+                                         parts(cost.registers(keep_copies ? copies : 1), knobs_.register_budget)));
     }
 
     // Powers of two: copies that a segment does not fill would compute on zeros.
@@ -179,6 +181,7 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     constexpr Choice choices[] = {{190, 3, 3, 2}, {150, 2, 3, 1}, {230, 2, 1, 1}, {230, 2, 1, 1}};
     const Choice& row = choices[request.order];
     knobs.register_budget = compute == DType::float32 ? row.register_budget : row.register_budget / 2;
+    if (request.order >= 2) knobs.split_extent = 256;
     knobs.operations_per_task = 4000;  // beyond, straight-line code outgrows the instruction cache
     knobs.stages = row.stages;
     knobs.hold_stage = true;

@@ -15,6 +15,7 @@ namespace flashtp {
 struct ScheduleKnobs {
     int max_channels_per_lane = 4;
     int register_budget = 0;       ///< registers a lane may hold in accumulators and inputs
+    int split_extent = 0;          ///< a lane axis this long is split by paths until all its channel copies fit; 0: never
     int operations_per_task = 0;   ///< straight-line multiply-adds of a task, all channel copies together
     bool staged = true;            ///< rows pass through shared memory; else direct loads and stores
     int stages = 0;

@@ -8,6 +8,7 @@
 
 #include "compiler/linear_forms.hpp"
 #include "ir/error.hpp"
+#include "ir/nearest.hpp"
 
 namespace flashtp {
 
@@ -276,6 +277,16 @@ std::string_view to_string(Factoring factoring) {
     case Factoring::automatic: return "automatic";
     }
     return "?";
+}
+
+Factoring parse_factoring(std::string_view name) {
+    const Factoring all[] = {Factoring::products, Factoring::coefficients, Factoring::weights_first, Factoring::automatic};
+    std::vector<std::string_view> names;
+    for (const Factoring f : all) {
+        if (name == to_string(f)) return f;
+        names.push_back(to_string(f));
+    }
+    user_error("factoring \"{}\" is unknown{}; known: {}", name, did_you_mean(name, names), fmt::join(names, ", "));
 }
 
 EdgeProgram factor(const PathProgram& forward, Factoring factoring, bool aggregate) {

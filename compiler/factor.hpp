@@ -17,6 +17,8 @@ enum class Factoring {
 };
 
 std::string_view to_string(Factoring);
+/// Throws UserError that lists the names.
+Factoring parse_factoring(std::string_view name);
 
 /// Products of the same segments and equal linear forms in y are computed once for all paths. A weight that is shared by edges,
 /// or that has an axis neither x nor y has, cannot come first: such a path falls back to coefficients. With `aggregate` a

@@ -33,7 +33,9 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     validate(request);
     Lowered result;
     result.paths = trace("expand paths", expand_paths(problem));
-    const EdgeProgram forward = trace("factor", factor(result.paths, options.factoring.value_or(Factoring::products)));
+    const Factoring factoring = options.schedule ? parse_factoring(options.schedule->factoring)
+                                                 : options.factoring.value_or(Factoring::products);
+    const EdgeProgram forward = trace("factor", factor(result.paths, factoring));
     result.edge = trace("derivative", derivative(forward, request));
     const auto kernel_of = [&](const Schedule& schedule) {
         return trace("lower", lower_to_kernel(result.edge, schedule, target, describe(problem, request, result.paths, schedule)));
@@ -41,12 +43,16 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     if (options.schedule) {
         result.schedule = *options.schedule;
         result.kernels.push_back(kernel_of(result.schedule));
+        if (!fits(result.kernels.back()))
+            user_error("the schedule needs {} bytes of shared memory a block; {} has {}", shared_bytes(result.kernels.back()), target.name,
+                       target.shared_bytes_per_block);
         return result;
     }
     // A schedule is chosen before its shared memory is known: when it does not fit, the next one needs less.
     std::optional<ScheduleKnobs> knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
     for (; knobs; knobs = with_less_shared_memory(*knobs)) {
         result.schedule = choose_schedule(result.paths, result.edge, target, problem.dtype, *knobs, options.general);
+        result.schedule.factoring = to_string(factoring);
         Kernel kernel = kernel_of(result.schedule);
         if (!fits(kernel)) continue;
         result.kernels.push_back(std::move(kernel));

@@ -12,6 +12,7 @@
 #include "ir/error.hpp"
 #include "runtime/llvm/plugin.h"
 #include "runtime/options.hpp"
+#include "runtime/shared_library.hpp"
 
 namespace flashtp {
 namespace {
@@ -25,17 +26,13 @@ constexpr const char* plugin_name = "libflashtp_llvm.so";
 std::vector<std::string> candidates() {
     if (const auto path = value_of(environment::llvm_plugin)) return {*path};
     std::vector<std::string> paths;
-    Dl_info info{};
-    if (dladdr(reinterpret_cast<const void*>(&candidates), &info) != 0 && info.dli_fname) {
-        std::error_code ignored;
-        const std::filesystem::path here = std::filesystem::canonical(info.dli_fname, ignored).parent_path();
-        if (!here.empty()) {
-            paths.push_back((here / plugin_name).string());
+    const std::filesystem::path here = SharedLibrary::file_of(reinterpret_cast<const void*>(&candidates)).parent_path();
+    if (!here.empty()) {
+        paths.push_back((here / plugin_name).string());
 #ifdef FLASHTP_LIBDIR_FROM_BINDIR
-            paths.push_back((here / FLASHTP_LIBDIR_FROM_BINDIR / plugin_name).lexically_normal().string());
+        paths.push_back((here / FLASHTP_LIBDIR_FROM_BINDIR / plugin_name).lexically_normal().string());
 #endif
-            paths.push_back((here / "../lib" / plugin_name).lexically_normal().string());
-        }
+        paths.push_back((here / "../lib" / plugin_name).lexically_normal().string());
     }
     paths.emplace_back(plugin_name);
     return paths;

@@ -18,7 +18,10 @@ std::filesystem::path SharedLibrary::file_of(const void* function) {
     if (dladdr(function, &info) == 0 || !info.dli_fname) return {};
     std::error_code ignored;
     const std::filesystem::path real = std::filesystem::canonical(info.dli_fname, ignored);
-    return real.empty() ? info.dli_fname : real;
+    if (!real.empty()) return real;
+    // The main program is named as it was called, which is no path when the shell found it: the kernel knows.
+    const std::filesystem::path program = std::filesystem::canonical("/proc/self/exe", ignored);
+    return program.empty() ? info.dli_fname : program;
 }
 
 }  // namespace flashtp
