@@ -11,7 +11,7 @@
 
 namespace flashtp {
 
-/// How the channels of the two inputs meet (e3nn's connection modes; `compiler/connection_modes.hpp` has one row a mode).
+/// How the channels of the two inputs meet (e3nn's connection modes; `ir/connection_modes.hpp` has one row a mode).
 enum class ConnectionMode { uvw, uvu, uvv, uuw, uuu, uvuv, uvu_lt_v, u_lt_vw };
 
 enum class IrrepNormalization { component, norm, none };
@@ -57,10 +57,6 @@ std::vector<double> path_coefficients(const Problem&);
 /// Reads the JSON object documented in docs/spec.md; unknown keys are an error that suggests the nearest known one.
 /// The result is validated. Throws UserError or LimitError.
 Problem parse_problem(std::string_view json);
-/// Reads `FILE` (a JSON object, or one layer a line with key "tp") or `FILE:N` (line N, from 1). Throws UserError.
-Problem load_problem(const std::string& spec);
-/// Reads every layer of a file: one problem for a JSON object, one a line for an ir_config file.
-std::vector<Problem> load_problems(const std::string& path);
 /// Canonical JSON: every key, fixed order. parse_problem(to_json(p)) == p.
 std::string to_json(const Problem&, int indent = -1);
 

@@ -14,6 +14,7 @@
 #include "codegen/emit_llvm.hpp"
 #include "compiler/pipeline.hpp"
 #include "tests/runtime/temporary_directory.hpp"
+#include "runtime/problem_file.hpp"
 
 using namespace flashtp;
 using flashtp::test::read_text;

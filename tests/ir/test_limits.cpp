@@ -13,6 +13,7 @@
 #include "ir/limits.hpp"
 #include "ir/problem.hpp"
 #include "tests/ir/errors.hpp"
+#include "runtime/problem_file.hpp"
 
 using namespace flashtp;
 using flashtp::test::contains;

@@ -10,6 +10,7 @@
 #include "ir/problem.hpp"
 #include "ir/problem_json.hpp"
 #include "tests/ir/errors.hpp"
+#include "runtime/problem_file.hpp"
 
 using namespace flashtp;
 using flashtp::test::contains;

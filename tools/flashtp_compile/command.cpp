@@ -9,6 +9,7 @@
 #include "compiler/trace.hpp"
 #include "ir/error.hpp"
 #include "ir/nearest.hpp"
+#include "runtime/problem_file.hpp"
 
 namespace flashtp::tools {
 namespace {

@@ -1,4 +1,5 @@
-// Specification files: FILE or FILE:N, one JSON object or one layer a line.
+#include "runtime/problem_file.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -6,7 +7,6 @@
 
 #include "ir/error.hpp"
 #include "ir/limits.hpp"
-#include "ir/problem.hpp"
 #include "ir/problem_json.hpp"
 #include "ir/strict_json.hpp"
 
