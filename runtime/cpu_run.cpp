@@ -11,10 +11,17 @@
 namespace flashtp {
 namespace {
 
-/// Enough edges to pay for the calls, few enough that their rows stay in the caches while several tasks read them.
-constexpr std::int64_t edges_per_block = 128, rows_per_block = 256;
+/// Tasks and chunks take turns on a block, each reading a slice of its rows: a block's edge rows should stay in a core's caches.
+constexpr std::int64_t block_bytes = 128 * 1024, most_edges_per_block = 256, rows_per_block = 256;
 
-RowRange block_at(const GraphView& graph, bool receiver_rows, std::int64_t begin, std::int64_t end) {
+std::int64_t edges_in_block(const std::vector<Operand>& operands, DType dtype) {
+    std::int64_t elements = 1;
+    for (const Operand& operand : operands)
+        if (operand.row == Row::edge) elements += operand.width;
+    return std::clamp<std::int64_t>(block_bytes / (elements * static_cast<std::int64_t>(size_of(dtype))), 8, most_edges_per_block);
+}
+
+RowRange block_at(const GraphView& graph, bool receiver_rows, std::int64_t begin, std::int64_t end, std::int64_t edges_per_block) {
     if (!receiver_rows) return {begin, std::min(end, begin + edges_per_block)};
     const std::int64_t last = std::min(end, begin + rows_per_block);
     std::int64_t row = begin + 1;
@@ -120,7 +127,7 @@ struct CpuRunner::Run {
 };
 
 CpuRunner::CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype)
-    : outputs_(output_rules(kernels, operands, dtype)) {
+    : outputs_(output_rules(kernels, operands, dtype)), edges_per_block_(edges_in_block(operands, dtype)) {
     for (std::size_t k = 0; k < kernels.size(); ++k) {
         const bool receiver_rows = kernels[k].receiver_rows;
         arguments_.emplace_back(kernels[k], operands);
@@ -216,7 +223,7 @@ void CpuRunner::run_pass(const Run& run, std::size_t index, int thread) const {
     const Pass& pass = passes_[index];
     const RowRange rows = run.rows[index][thread];
     for (std::int64_t begin = rows.begin; begin < rows.end;) {
-        const RowRange block = block_at(run.graph, pass.receiver_rows, begin, rows.end);
+        const RowRange block = block_at(run.graph, pass.receiver_rows, begin, rows.end, edges_per_block_);
         for (std::size_t k = pass.first; k < pass.last; ++k) {
             run.modules[k]->launch(run.launches[thread][k], block.begin, block.end);
         }

@@ -60,6 +60,7 @@ class CpuRunner {
     std::vector<ArgumentList> arguments_;  ///< by kernel
     std::vector<Pass> passes_;
     std::vector<OutputRule> outputs_;
+    std::int64_t edges_per_block_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<Memory>> idle_;
 };
