@@ -78,10 +78,12 @@ def flashtp_runs(spec, data, threads):
     return runs
 
 
-def e3nn_runs(spec, data, jit_mode):
+def e3nn_runs(spec, data, mode):
     """The same for e3nn. Derivatives reuse what the orders below have kept, so only their own work is timed."""
-    e3nn.set_optimization_defaults(jit_mode=jit_mode)
+    e3nn.set_optimization_defaults(jit_mode="eager")
     tp = o3.TensorProduct(spec["irreps_in1"], spec["irreps_in2"], spec["irreps_out"], tuple_instructions(spec), shared_weights=False)
+    if mode == "inductor":  # e3nn's option of this name leaves TensorProduct eager
+        tp = torch.compile(tp)
     v = {name: torch.from_numpy(value).requires_grad_() for name, value in data.values.items()}
     sender, receiver = (torch.from_numpy(i) for i in (data.graph.sender, data.graph.receiver))
     xyw = [v[k] for k in ("x", "y", "w")]
@@ -99,7 +101,7 @@ def e3nn_runs(spec, data, jit_mode):
     def backward():
         return as_numpy(OUTPUTS[1], torch.autograd.grad(z, xyw, v["d_z"], retain_graph=True))
 
-    if jit_mode == "inductor":  # torch.compile cannot differentiate twice
+    if mode == "inductor":  # torch.compile cannot differentiate twice
         return [forward, backward]
     first = torch.autograd.grad(z, xyw, v["d_z"], create_graph=True)
     contracted = sum((g * v[t]).sum() for g, t in zip(first, ("t_x", "t_y", "t_w")))
@@ -119,13 +121,16 @@ def largest_difference(a, b):
     return max(float(np.abs(a[name] - b[name]).max() / np.abs(b[name]).max()) for name in b)
 
 
-def seconds(function, repeats):
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
+def interleaved_seconds(functions, repeats):
+    """Times of each, taken in turns, so that what else the machine does meets all of them."""
+    for function in functions.values():
         function()
-        times.append(time.perf_counter() - start)
+    times = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
     return times
 
 
@@ -136,13 +141,14 @@ def compare(name, options):
     theirs = {mode: e3nn_runs(spec, data, mode) for mode in ("eager", *(["inductor"] if options.inductor else []))}
     statistic = {"median": statistics.median, "min": min}[options.statistic]
     for order, run in enumerate(ours):
-        row = {"layer": name, "order": ORDERS[order], "edges": options.edges, "nodes": options.nodes, "threads": options.threads,
-               "flashtp_ms": 1e3 * statistic(seconds(run, options.repeats))}
-        for mode, runs in theirs.items():
-            if order < len(runs):
-                row[f"e3nn_{mode}_ms"] = 1e3 * statistic(seconds(runs[order], options.repeats))
+        functions = {"flashtp": run, **{f"e3nn_{mode}": runs[order] for mode, runs in theirs.items() if order < len(runs)}}
+        row = {"layer": name, "order": ORDERS[order], "edges": options.edges, "nodes": options.nodes, "threads": options.threads}
+        for function, times in interleaved_seconds(functions, options.repeats).items():
+            row[f"{function}_ms"] = 1e3 * statistic(times)
+        row["difference"] = max(largest_difference(run(), function()) for function in functions.values())
+        for mode in theirs:
+            if f"e3nn_{mode}_ms" in row:
                 row[f"{mode}_ratio"] = row[f"e3nn_{mode}_ms"] / row["flashtp_ms"]
-                row["difference"] = max(row.get("difference", 0), largest_difference(run(), runs[order]()))
         if row["difference"] > 1e-4:
             sys.exit(f"{name}, {ORDERS[order]}: the results differ by {row['difference']:.1e} of the largest component")
         yield row
