@@ -120,7 +120,7 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     if (row_begin != 0) internal_error("kernel {}: a CUDA launch starts at row 0, not {}", name_, row_begin);
     if (launch.buffers.size() != arguments_)
         internal_error("kernel {}: {} buffers for {} arguments", name_, launch.buffers.size(), arguments_);
-    if (row_end <= 0) return;
+    if (row_end <= 0 || parts_ == 0) return;  // a request whose outputs are all zero has no task
     int rows_per_warp = launch.rows_per_warp > 0 ? launch.rows_per_warp : rows_per_warp_;
     const auto grid_x = static_cast<unsigned>(blocks(row_end, rows_per_warp));
     int rows = static_cast<int>(row_end);

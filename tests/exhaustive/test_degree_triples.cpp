@@ -78,7 +78,7 @@ std::vector<Cell> every(std::size_t n, const std::vector<Cell>& cells) {
 
 }  // namespace
 
-TEST_CASE("every triple up to degree 1, interpreted") { check_interpreted(all_cells(1)); }
+TEST_CASE("samples of every triple up to degree 1, interpreted") { check_interpreted(every(5, all_cells(1))); }
 TEST_CASE("samples of every triple up to degree 1 on the CPU") { check_on_cpu(every(7, all_cells(1))); }
 
 TEST_SUITE("slow kernels") {

@@ -128,6 +128,18 @@ std::vector<Trial> graph_trials(const std::vector<const Target*>& targets, const
     return trials;
 }
 
+std::vector<Trial> layer_trials(const std::vector<const Target*>& targets) {
+    std::vector<Trial> trials;
+    for (Problem layer : {sevennet_l3i5_layer(), nequip_l3_layer(), mace_large_layer()})
+        for (const DType dtype : {DType::float32, DType::float64})
+            for (int order = 0; order <= 2; ++order)
+                for (const Target* target : targets) {
+                    layer.dtype = dtype;
+                    trials.push_back({layer, {order, {}, {}}, graphs[3 + trials.size() % 2], target, {}});
+                }
+    return trials;
+}
+
 // ---- schedules
 
 std::vector<ScheduleKnobs> knob_table(const ScheduleKnobs& start) {
@@ -266,6 +278,7 @@ const Buffer& buffer_of(const Kernel& kernel, const std::string& name) {
 TEST_CASE("kernels of any multiplicity, layout, row map, dtype and order, interpreted") { check(shape_trials(gpus()), 7); }
 TEST_CASE("kernels on any graph with any number of rows a warp, interpreted") { check(graph_trials(gpus(), {1, 2, 7, 64}), 3); }
 TEST_CASE("kernels on any graph with any number of threads") { check(graph_trials({nullptr}, {1, 2, 5, 16})); }
+TEST_CASE("samples of layers of real models, interpreted") { check(layer_trials(gpus()), 11); }
 TEST_CASE("kernels of any request, interpreted") { check(request_trials()); }
 TEST_CASE("kernels of degrees up to 8, interpreted") { check(degree_trials(gpus(), 2)); }
 TEST_CASE("kernels with any schedule knobs, interpreted") { check(knob_trials(), 13); }
@@ -277,6 +290,8 @@ TEST_SUITE("slow kernels") {
     TEST_CASE("all kernels on any graph with any number of rows a warp, interpreted") {
         check(graph_trials(gpus(), {1, 2, 7, 64}));
     }
+    TEST_CASE("layers of real models, interpreted") { check(layer_trials(gpus())); }
+    TEST_CASE("layers of real models on the CPU") { check(layer_trials({nullptr})); }
     TEST_CASE("kernels of degrees up to 8 on the CPU") { check(degree_trials({nullptr}, 2)); }
     TEST_CASE("kernels of degrees up to 8 at order 3, interpreted") { check(degree_trials(gpus(), 3)); }
     TEST_CASE("all kernels with any schedule knobs, interpreted") { check(knob_trials()); }
