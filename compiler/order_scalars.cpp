@@ -8,7 +8,7 @@ namespace flashtp {
 namespace {
 
 /// A term with the statement it comes from.
-struct Term {
+struct Summand {
     int statement;
     const Entry* entry;
 };
@@ -37,7 +37,7 @@ class Orderer {
     };
 
     ScalarRole role(ValueId v) const { return roles_[v]; }
-    const Statement& statement(const Term& t) const { return program_.statements[t.statement]; }
+    const Statement& statement(const Summand& t) const { return program_.statements[t.statement]; }
     Component& component(ValueId v, int k) { return components_[v][k]; }
 
     void index(const std::vector<int>& statements) {
@@ -52,7 +52,7 @@ class Orderer {
             if (role(statement(terms_[t]).dst.value) == ScalarRole::sum) index_sink(t);
     }
 
-    void add_term(const Term& term) {
+    void add_term(const Summand& term) {
         const ValueId dst = statement(term).dst.value;
         if (role(dst) == ScalarRole::temp) component(dst, term.entry->dst).writers.push_back(static_cast<int>(terms_.size()));
         terms_.push_back(term);
@@ -68,7 +68,7 @@ class Orderer {
     }
 
     template <class Visit>
-    void for_each_factor(const Term& term, Visit visit) const {
+    void for_each_factor(const Summand& term, Visit visit) const {
         visit(statement(term).a.value, term.entry->a);
         if (statement(term).b) visit(statement(term).b->value, term.entry->b);
     }
@@ -97,7 +97,7 @@ class Orderer {
             if (reader[v] >= 0) std::ranges::replace(group, std::min(group[reader[v]], group[at]), std::max(group[reader[v]], group[at]));
             reader[v] = at;
         };
-        for (const Term& term : terms_) {
+        for (const Summand& term : terms_) {
             const Statement& s = statement(term);
             join(s.dst.value, s.path);
             join(s.a.value, s.path);
@@ -127,7 +127,7 @@ class Orderer {
         return order;
     }
 
-    void require_factors(const Term& term) {
+    void require_factors(const Summand& term) {
         for_each_factor(term, [&](ValueId v, int k) { require(v, k); });
     }
 
@@ -146,7 +146,7 @@ class Orderer {
     }
 
     bool is_zero(ValueId v, int k) { return role(v) == ScalarRole::temp && component(v, k).writers.empty(); }
-    bool is_zero(const Term& term) {
+    bool is_zero(const Summand& term) {
         bool zero = false;
         for_each_factor(term, [&](ValueId v, int k) { zero |= is_zero(v, k); });
         return zero;
@@ -177,14 +177,14 @@ class Orderer {
     void add_to_sum(int sink) {
         if (added_[sink]) return;
         added_[sink] = true;
-        const Term& term = terms_[sink];
+        const Summand& term = terms_[sink];
         if (is_zero(term)) return;
         const ValueId v = statement(term).dst.value;
         emit(term, !initialized_[v][term.entry->dst]);
         initialized_[v][term.entry->dst] = true;
     }
 
-    void emit(const Term& term, bool first) {
+    void emit(const Summand& term, bool first) {
         const Statement& s = statement(term);
         ScalarStep step;
         step.dst = s.dst.value;
@@ -209,7 +209,7 @@ class Orderer {
     const std::vector<ScalarRole>& roles_;
     std::vector<std::vector<bool>>& initialized_;
     const std::vector<int>& task_paths_;
-    std::vector<Term> terms_;
+    std::vector<Summand> terms_;
     std::vector<int> sinks_, waits_;
     std::vector<bool> added_, loaded_;
     std::vector<std::vector<Component>> components_;

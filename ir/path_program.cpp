@@ -85,7 +85,7 @@ PathProgram whole_order(const PathProgram& forward, int order) {
     return inputs_first(keep_outputs(program, existing(program, outputs_of_order(order))));
 }
 
-std::string describe(const Path& path, int index) {
+std::string print(const Path& path, int index) {
     double square = 0;
     for (const Coefficient& c : path.coefficients) square += c.value * c.value;
     std::string line =
@@ -103,7 +103,7 @@ std::string name_of(const PathProgram& program, int id) {
     return exists ? program.operands[id].name : fmt::format("operand {}", id);
 }
 
-std::string describe(const PathProgram& program, const Term& term) {
+std::string print(const PathProgram& program, const Term& term) {
     std::vector<std::string> factors;
     for (const Slot slot : slots) {
         if (slot != term.written && term.operand[slot] != -1) factors.push_back(name_of(program, term.operand[slot]));
@@ -244,9 +244,9 @@ std::string to_string(const PathProgram& program) {
             fmt::format("  {} {} {}, width {}\n", to_string(operand.role), operand.name, to_string(operand.row), operand.width);
     }
     text += "paths\n";
-    for (std::size_t path = 0; path < program.paths.size(); ++path) text += describe(program.paths[path], static_cast<int>(path));
+    for (std::size_t path = 0; path < program.paths.size(); ++path) text += print(program.paths[path], static_cast<int>(path));
     text += "terms\n";
-    for (const Term& term : program.terms) text += describe(program, term);
+    for (const Term& term : program.terms) text += print(program, term);
     return text;
 }
 

@@ -29,31 +29,6 @@ RowRange block_at(const GraphView& graph, bool receiver_rows, std::int64_t begin
     return {begin, row};
 }
 
-/// Grows and never shrinks; what it held is lost when it grows.
-class AlignedMemory {
-  public:
-    ~AlignedMemory() { std::free(data_); }
-    AlignedMemory() = default;
-    AlignedMemory(const AlignedMemory&) = delete;
-    AlignedMemory& operator=(const AlignedMemory&) = delete;
-
-    std::byte* at_least(std::int64_t bytes) {
-        if (bytes <= size_) return data_;
-        std::free(data_);
-        size_ = (bytes + 63) / 64 * 64;
-        data_ = static_cast<std::byte*>(std::aligned_alloc(64, static_cast<std::size_t>(size_)));
-        if (!data_) {
-            size_ = 0;
-            throw std::bad_alloc();
-        }
-        return data_;
-    }
-
-  private:
-    std::byte* data_ = nullptr;
-    std::int64_t size_ = 0;
-};
-
 template <class T>
 void add(std::byte* to, const std::byte* from, std::int64_t count) {
     T* const sum = reinterpret_cast<T*>(to);
@@ -103,6 +78,31 @@ std::vector<RowRange> split_receivers(const GraphView& graph, int parts) {
     }
     return ranges;
 }
+
+/// Grows and never shrinks; what it held is lost when it grows.
+class CpuRunner::AlignedMemory {
+  public:
+    ~AlignedMemory() { std::free(data_); }
+    AlignedMemory() = default;
+    AlignedMemory(const AlignedMemory&) = delete;
+    AlignedMemory& operator=(const AlignedMemory&) = delete;
+
+    std::byte* at_least(std::int64_t bytes) {
+        if (bytes <= size_) return data_;
+        std::free(data_);
+        size_ = (bytes + 63) / 64 * 64;
+        data_ = static_cast<std::byte*>(std::aligned_alloc(64, static_cast<std::size_t>(size_)));
+        if (!data_) {
+            size_ = 0;
+            throw std::bad_alloc();
+        }
+        return data_;
+    }
+
+  private:
+    std::byte* data_ = nullptr;
+    std::int64_t size_ = 0;
+};
 
 /// By output and thread. The first thread needs none: it adds to the output itself.
 struct CpuRunner::Memory {

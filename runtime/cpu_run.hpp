@@ -45,6 +45,7 @@ class CpuRunner {
         std::size_t first = 0, last = 0;  ///< kernels [first, last)
         bool receiver_rows = false;
     };
+    class AlignedMemory;
     struct Memory;  ///< private copies of one run
     struct Run;     ///< one run's state
 

@@ -7,7 +7,6 @@
 
 using namespace flashtp;
 using namespace flashtp::test;
-using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
 
 namespace {
@@ -18,12 +17,6 @@ constexpr IntId row = 3;  ///< the loop variable of over_rows
 template <class... Nodes>
 void over_rows(KernelBuilder& b, Nodes&&... nodes) {
     b.then(For{row, times(int_row_begin, 1), times(int_row_end, 1), 1, block(std::forward<Nodes>(nodes)...)});
-}
-
-Floats count_up(std::size_t size, float first = 0) {
-    Floats values(size);
-    for (float& v : values) v = first++;
-    return values;
 }
 
 }  // namespace

@@ -8,21 +8,10 @@
 
 using namespace flashtp;
 using namespace flashtp::test;
-using Floats = std::vector<float>;
 
 namespace {
 
-constexpr IntId row = 3;  ///< the loop variable of BulkKernel
-
-Floats count_up(std::size_t size, float first = 0) {
-    Floats values(size);
-    for (float& v : values) v = first++;
-    return values;
-}
-
-}  // namespace
-
-namespace {
+constexpr IntId bulk_row = 3;  ///< the loop variable of BulkKernel
 
 /// out[e][lane] = x[index[e]][lane] + x[index[e]][lane + 4] through a ring, as lowering writes it; hooks plant faults.
 struct RingKernel {
@@ -327,12 +316,12 @@ struct BulkKernel {
         const SharedId s = b.shared("s", 8);
         const IntId half = b.integer("half");
         const RegId a = b.reg("a");
-        Block body = block(BulkWait{pending}, Load{{a}, b.global(x, times(row, 4))},
+        Block body = block(BulkWait{pending}, Load{{a}, b.global(x, times(bulk_row, 4))},
                            Store{b.local(s, times(half, 4)), {a}, StoreMode::store});
         if (sync) body.push_back({SyncWarp{}});
         body.push_back({BulkReduce{s, times(half, 4), sum, 0, 4}});
         body.push_back({IntSet{half, times(half, -1) + Affine(1)}});
-        b.then(IntLet{half, 0}, For{row, times(int_row_begin, 1), times(int_row_end, 1), 1, std::move(body)});
+        b.then(IntLet{half, 0}, For{bulk_row, times(int_row_begin, 1), times(int_row_end, 1), 1, std::move(body)});
         if (last_wait) b.then(BulkWait{0});
         return internal_error_of([&] {
             const Floats r = Launch(4).floats(count_up(16)).floats(Floats(4)).run(b.kernel).floats_of(1);

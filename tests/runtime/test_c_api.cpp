@@ -56,8 +56,6 @@ struct ProgramHandle {
 
 bool message_has(const char* text) { return std::strstr(flashtp_last_message(), text) != nullptr; }
 
-bool have_cpu() { return flashtp::test::have_llvm_backend(); }
-
 }  // namespace
 
 TEST_CASE("version and names of statuses") {
@@ -68,7 +66,7 @@ TEST_CASE("version and names of statuses") {
 }
 
 TEST_CASE("compile, ask, run") {
-    if (!have_cpu()) return;
+    if (!flashtp::test::have_llvm_backend()) return;
     ProgramHandle program;
     int32_t count = 0;
     REQUIRE(flashtp_program_operand_count(program.handle, &count) == FLASHTP_OK);
@@ -120,7 +118,7 @@ TEST_CASE("compile, ask, run") {
 }
 
 TEST_CASE("kernels and explanations") {
-    if (!have_cpu()) return;
+    if (!flashtp::test::have_llvm_backend()) return;
     ProgramHandle program(1);
     int32_t count = 0;
     REQUIRE(flashtp_program_kernel_count(program.handle, &count) == FLASHTP_OK);
@@ -245,7 +243,7 @@ TEST_CASE("GPU calls without a driver say so") {
 }
 
 TEST_CASE("bad graphs and operands") {
-    if (!have_cpu()) return;
+    if (!flashtp::test::have_llvm_backend()) return;
     ProgramHandle program;
     float x[6] = {}, y[3] = {}, w[2] = {}, z[2] = {};
     void* operands[] = {x, y, w, z};
@@ -288,7 +286,7 @@ TEST_CASE("every thread has its own message") {
 }
 
 TEST_CASE("warnings reach the callback") {
-    if (!have_cpu()) return;
+    if (!flashtp::test::have_llvm_backend()) return;
     static std::atomic<int> warnings;
     warnings = 0;
     auto options = sized<flashtp_engine_options>();

@@ -1,6 +1,4 @@
 // What needs a device. Without one these cases say SKIPPED.
-#include <iostream>
-
 #include <doctest/doctest.h>
 
 #include "ir/error.hpp"
@@ -9,18 +7,12 @@
 #include "runtime/driver.hpp"
 #include "tests/codegen/sample_data.hpp"
 #include "tests/codegen/sample_kernels.hpp"
+#include "tests/support/device_or_skip.hpp"
 
 using namespace flashtp;
 using namespace flashtp::test;
 
 namespace {
-
-bool device_or_skip() {
-    std::string why;
-    const bool present = has_cuda_device(&why);
-    if (!present) std::cout << "SKIPPED: " << why << std::endl;
-    return present;
-}
 
 /// Runs the kernel of every construct on the device and compares. Without `senders`, edge e comes from sender e.
 template <class T>

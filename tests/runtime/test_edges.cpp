@@ -11,8 +11,10 @@
 #include "runtime/edges_cuda.hpp"
 #include "runtime/engine.hpp"
 #include "tests/runtime/memory_only.hpp"
+#include "tests/support/device_or_skip.hpp"
 
 using namespace flashtp;
+using namespace flashtp::test;
 
 namespace {
 
@@ -64,13 +66,6 @@ void check_index(const Edges<Int>& edges, const Index& index) {
         }
     }
     CHECK(index.row_ptr.back() == static_cast<std::int32_t>(edges.sender.size()));
-}
-
-bool device_or_skip() {
-    std::string why;
-    const bool present = has_cuda_device(&why);
-    if (!present) std::cout << "SKIPPED: " << why << std::endl;
-    return present;
 }
 
 struct DeviceResult {

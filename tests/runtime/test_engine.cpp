@@ -24,8 +24,6 @@ const char* const convolution = R"({"irreps_in1": "8x0e+8x1o", "irreps_in2": "0e
 const char* const shared_weights = R"({"irreps_in1": "4x0e", "irreps_in2": "3x0e", "irreps_out": "5x0e",
     "instructions": [[0, 0, 0, "uvw", true]], "shared_weights": true, "convolution": false, "dtype": "float64"})";
 
-bool have_cpu() { return have_llvm_backend(); }
-
 void check_all(const Program& program, const SampleOptions& options, int threads) {
     const Problem& problem = program.problem();
     const Sample sample = random_sample(problem, operands_of(problem, program.request()), options);
@@ -68,7 +66,7 @@ TEST_CASE("even splits") {
 }
 
 TEST_CASE("any number of threads gives results within the bound") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     Engine engine(memory_only());
     for (const char* const json : {convolution, shared_weights}) {
         const Problem problem = parse_problem(json);
@@ -87,7 +85,7 @@ TEST_CASE("any number of threads gives results within the bound") {
 }
 
 TEST_CASE("the same number of threads gives the same bits") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const auto program = engine.compile(problem, {1, {}, {}}, engine.target("cpu"));
@@ -98,7 +96,7 @@ TEST_CASE("the same number of threads gives the same bits") {
 }
 
 TEST_CASE("threads may share a program") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const auto program = engine.compile(problem, {1, {}, {}}, engine.target("cpu"));
@@ -117,7 +115,7 @@ TEST_CASE("threads may share a program") {
 }
 
 TEST_CASE("many threads ask, one compiles") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     const TemporaryDirectory directory;
     Engine engine(options_for(directory));
     const Problem problem = parse_problem(convolution);
@@ -132,7 +130,7 @@ TEST_CASE("many threads ask, one compiles") {
 }
 
 TEST_CASE("a second process finds the kernels on disk") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     const TemporaryDirectory directory;
     const Problem problem = parse_problem(convolution);
     std::string key;
@@ -147,7 +145,7 @@ TEST_CASE("a second process finds the kernels on disk") {
 }
 
 TEST_CASE("a damaged entry is compiled again") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     const TemporaryDirectory directory;
     const Problem problem = parse_problem(convolution);
     for (int round = 0; round < 2; ++round) {
@@ -161,7 +159,7 @@ TEST_CASE("a damaged entry is compiled again") {
 }
 
 TEST_CASE("a program outlives its engine") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     std::shared_ptr<Program> program;
     {
         Engine engine(memory_only());
@@ -171,7 +169,7 @@ TEST_CASE("a program outlives its engine") {
 }
 
 TEST_CASE("the caller's mistakes are named") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const auto program = engine.compile(problem, {0, {}, {}}, engine.target("cpu"));
@@ -204,7 +202,7 @@ TEST_CASE("the caller's mistakes are named") {
 }
 
 TEST_CASE("an output that nothing adds to is zero") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     Engine engine(memory_only());
     const Problem problem =
         parse_problem(R"({"irreps_in1": "2x0e", "irreps_in2": "0e", "irreps_out": "2x0e+3x1o", "instructions": []})");
@@ -213,7 +211,7 @@ TEST_CASE("an output that nothing adds to is zero") {
 }
 
 TEST_CASE("a program nobody holds is released, its code is not compiled again") {
-    if (!have_cpu()) return;
+    if (!have_llvm_backend()) return;
     Engine engine(memory_only());
     const Problem problem = parse_problem(convolution);
     const Target target = engine.target("cpu");

@@ -12,6 +12,14 @@
 
 namespace flashtp::test {
 
+using Floats = std::vector<float>;
+
+inline Floats count_up(std::size_t size, float first = 0) {
+    Floats values(size);
+    for (float& v : values) v = first++;
+    return values;
+}
+
 /// A block of the given statements.
 template <class... Nodes>
 Block block(Nodes&&... nodes) {

@@ -11,7 +11,7 @@
 namespace flashtp::tools {
 namespace {
 
-constexpr int rounds = 4096, chains = 16, threads_per_block = 256, blocks_per_multiprocessor = 8;
+constexpr int device_rounds = 4096, device_chains = 16, threads_per_block = 256, blocks_per_multiprocessor = 8;
 
 std::string fma_source(DType dtype) {
     return fmt::format("extern \"C\" __global__ void multiply_add({0}* out, {0} a, {0} b) {{\n"
@@ -27,7 +27,7 @@ std::string fma_source(DType dtype) {
                        "    for (int c = 0; c < {1}; ++c) sum += s[c];\n"
                        "    if (sum == ({0})-1) *out = sum;\n"
                        "}}\n",
-                       dtype == DType::float32 ? "float" : "double", chains, rounds);
+                       dtype == DType::float32 ? "float" : "double", device_chains, device_rounds);
 }
 
 /// Seconds between two events around what `enqueue` puts on the stream.
@@ -78,7 +78,7 @@ double fma_rate(DType dtype, const Target& target, const DeviceStream& stream) {
         });
     });
     driver.check(driver.unload_module(module), "cuModuleUnload");
-    return static_cast<double>(blocks) * threads_per_block * rounds * chains / timing.best;
+    return static_cast<double>(blocks) * threads_per_block * device_rounds * device_chains / timing.best;
 }
 
 }  // namespace
