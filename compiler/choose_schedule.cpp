@@ -22,16 +22,17 @@ bool only_receiver_outputs(const EdgeProgram& program) {
 class Scheduler {
   public:
     Scheduler(const PathProgram& paths, const EdgeProgram& program, const Target& target, DType compute, const ScheduleKnobs& knobs,
-              bool general)
-        : paths_(paths), program_(program), target_(target), knobs_(knobs), general_(general),
+              const ScheduleDemands& demands)
+        : paths_(paths), program_(program), target_(target), knobs_(knobs), demands_(demands),
           lanes_(lanes_of(target, size_of(compute))), convolution_(has_row(program, Row::receiver) || has_row(program, Row::sender)) {}
 
     Schedule run() {
         schedule_.receiver_stationary = convolution_;
+        schedule_.deterministic = demands_.deterministic;
         schedule_.warps_per_block = knobs_.warps_per_block;
         schedule_.min_blocks = knobs_.min_blocks;
         schedule_.rows_per_warp = knobs_.rows_per_warp;
-        const bool staged = target_.platform == Platform::cuda && convolution_ && !general_ && knobs_.staged;
+        const bool staged = target_.platform == Platform::cuda && convolution_ && !demands_.general && knobs_.staged;
         if (staged) schedule_.ring = {knobs_.stages, target_.copy, knobs_.hold_stage};
         schedule_.stage_rows = staged;
         schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
@@ -45,7 +46,7 @@ class Scheduler {
     std::vector<PathGroup> groups() {
         std::vector<PathGroup> result;
         for (const PathGroup& group : group_paths(paths_, program_)) {
-            if (general_) {
+            if (demands_.general) {
                 for (const int path : group.paths) result.push_back(alone(group, path));
                 continue;
             }
@@ -149,7 +150,7 @@ class Scheduler {
     }
 
     std::string reason() const {
-        if (general_) return "general: one path a task, direct loads";
+        if (demands_.general) return "general: one path a task, direct loads";
         const char* rows = convolution_ ? "receiver-stationary" : "a row at a time";
         return fmt::format("{}, paths of one input segment a task, {} tasks, {}", rows, schedule_.tasks.size(),
                            schedule_.ring.stages ? fmt::format("ring of {} stages", schedule_.ring.stages) : "direct loads");
@@ -159,7 +160,7 @@ class Scheduler {
     const EdgeProgram& program_;
     const Target& target_;
     const ScheduleKnobs& knobs_;
-    bool general_;
+    const ScheduleDemands& demands_;
     int lanes_;
     bool convolution_;
     Schedule schedule_;
@@ -207,8 +208,8 @@ std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs knobs) {
 }
 
 Schedule choose_schedule(const PathProgram& paths, const EdgeProgram& program, const Target& target, DType compute,
-                         const ScheduleKnobs& knobs, bool general) {
-    return Scheduler(paths, program, target, compute, knobs, general).run();
+                         const ScheduleKnobs& knobs, const ScheduleDemands& demands) {
+    return Scheduler(paths, program, target, compute, knobs, demands).run();
 }
 
 }  // namespace flashtp

@@ -28,8 +28,14 @@ struct ScheduleKnobs {
 std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);
 ScheduleKnobs default_knobs(const Target&, const Request&, DType compute);
 
-/// `program` is the request's program. `general` keeps to one path a task with direct loads, which is right for every mode.
+/// What the caller wants whatever it costs.
+struct ScheduleDemands {
+    bool general = false;        ///< one path a task with direct loads, which is right for every mode
+    bool deterministic = false;  ///< the problem's; ends up in Schedule::deterministic
+};
+
+/// `program` is the request's program.
 Schedule choose_schedule(const PathProgram& paths, const EdgeProgram& program, const Target&, DType compute, const ScheduleKnobs&,
-                         bool general = false);
+                         const ScheduleDemands& = {});
 
 }  // namespace flashtp

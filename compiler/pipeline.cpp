@@ -42,6 +42,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     };
     if (options.schedule) {
         result.schedule = *options.schedule;
+        result.schedule.deterministic |= problem.deterministic;
         result.kernels.push_back(kernel_of(result.schedule));
         if (!fits(result.kernels.back()))
             user_error("the schedule needs {} bytes of shared memory a block; {} has {}", shared_bytes(result.kernels.back()), target.name,
@@ -51,7 +52,8 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     // A schedule is chosen before its shared memory is known: when it does not fit, the next one needs less.
     std::optional<ScheduleKnobs> knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
     for (; knobs; knobs = with_less_shared_memory(*knobs)) {
-        result.schedule = choose_schedule(result.paths, result.edge, target, problem.dtype, *knobs, options.general);
+        result.schedule = choose_schedule(result.paths, result.edge, target, problem.dtype, *knobs,
+                                          {options.general, problem.deterministic});
         result.schedule.factoring = to_string(factoring);
         Kernel kernel = kernel_of(result.schedule);
         if (!fits(kernel)) continue;

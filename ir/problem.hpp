@@ -38,6 +38,7 @@ struct Problem {
     PathNormalization path_normalization = PathNormalization::element;
     bool shared_weights = false;  ///< one weight row for all edges instead of one an edge
     bool convolution = true;      ///< x is gathered by sender and the result summed by receiver; else every row is its own edge
+    bool deterministic = false;   ///< the same inputs give the same bits in every run, for any number of threads
     DType dtype = DType::float32;
     Layout layout_in1 = Layout::mul_ir, layout_in2 = Layout::mul_ir, layout_out = Layout::mul_ir;
     friend bool operator==(const Problem&, const Problem&) = default;

@@ -168,6 +168,7 @@ const std::vector<Key> keys{
     key<&Problem::path_normalization>("path_normalization"),
     key<&Problem::shared_weights>("shared_weights"),
     key<&Problem::convolution>("convolution"),
+    key<&Problem::deterministic>("deterministic"),
     key<&Problem::dtype>("dtype"),
     key<&Problem::layout_in1>("layout_in1"),
     key<&Problem::layout_in2>("layout_in2"),

@@ -13,12 +13,18 @@ namespace {
 
 /// Tasks and chunks take turns on a block, each reading a slice of its rows: a block's edge rows should stay in a core's caches.
 constexpr std::int64_t block_bytes = 128 * 1024, most_edges_per_block = 256, rows_per_block = 256;
+/// Parts of a deterministic run: more threads than these find no work.
+constexpr std::int64_t least_parts = 4, most_parts = 64;
 
-std::int64_t edges_in_block(const std::vector<Operand>& operands, DType dtype) {
+std::int64_t bytes_of_an_edge(const std::vector<Operand>& operands, DType dtype) {
     std::int64_t elements = 1;
     for (const Operand& operand : operands)
         if (operand.row == Row::edge) elements += operand.width;
-    return std::clamp<std::int64_t>(block_bytes / (elements * static_cast<std::int64_t>(size_of(dtype))), 8, most_edges_per_block);
+    return elements * static_cast<std::int64_t>(size_of(dtype));
+}
+
+std::int64_t edges_in_block(std::int64_t edge_bytes) {
+    return std::clamp<std::int64_t>(block_bytes / edge_bytes, 8, most_edges_per_block);
 }
 
 RowRange block_at(const GraphView& graph, bool receiver_rows, std::int64_t begin, std::int64_t end, std::int64_t edges_per_block) {
@@ -104,7 +110,7 @@ class CpuRunner::AlignedMemory {
     std::int64_t size_ = 0;
 };
 
-/// By output and thread. The first thread needs none: it adds to the output itself.
+/// By output and part. The first part needs none: it adds to the output itself.
 struct CpuRunner::Memory {
     std::vector<std::vector<AlignedMemory>> copies;
 };
@@ -114,20 +120,28 @@ struct CpuRunner::Run {
     const GraphView& graph;
     std::span<const std::unique_ptr<Module>> modules;
     int threads;
+    int parts;  ///< pieces of the work with private copies of their own: a thread's, or several to a thread
     Memory* memory = nullptr;
-    std::vector<std::vector<RowRange>> rows;             ///< by pass, thread
-    std::vector<std::vector<RowRange>> touched;          ///< by output with shared rows, thread: rows the private copy holds
-    std::vector<std::vector<std::byte*>> copies;         ///< by output, thread; for the rows in `touched`
-    std::vector<std::vector<LaunchArguments>> launches;  ///< by thread, kernel
+    std::vector<std::vector<RowRange>> rows;             ///< by pass, part
+    std::vector<std::vector<RowRange>> touched;          ///< by output with shared rows, part: rows the private copy holds
+    std::vector<std::vector<std::byte*>> copies;         ///< by output, part; for the rows in `touched`
+    std::vector<std::vector<LaunchArguments>> launches;  ///< by part, kernel
 
     std::byte* output(const OutputRule& o) const {
         return static_cast<std::byte*>(operands[static_cast<std::size_t>(o.operand)]);
     }
-    bool is_private(const OutputRule& o, int thread) const { return o.shared_rows && thread > 0; }
+    bool is_private(const OutputRule& o, int part) const { return o.shared_rows && part > 0; }
+
+    /// Calls visit for the parts of a thread, in order.
+    template <class Visit>
+    void for_each_part(int thread, Visit visit) const {
+        const RowRange mine = split_evenly(parts, threads)[static_cast<std::size_t>(thread)];
+        for (std::int64_t part = mine.begin; part < mine.end; ++part) visit(static_cast<int>(part));
+    }
 };
 
-CpuRunner::CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype)
-    : outputs_(output_rules(kernels, operands, dtype)), edges_per_block_(edges_in_block(operands, dtype)) {
+CpuRunner::CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype, bool deterministic)
+    : outputs_(output_rules(kernels, operands, dtype)), edge_bytes_(bytes_of_an_edge(operands, dtype)), deterministic_(deterministic) {
     for (std::size_t k = 0; k < kernels.size(); ++k) {
         const bool receiver_rows = kernels[k].receiver_rows;
         arguments_.emplace_back(kernels[k], operands);
@@ -163,28 +177,38 @@ RowRange senders_of(const GraphView& graph, RowRange receivers) {
 
 }  // namespace
 
+// Where the bits must not depend on the threads, neither may the parts: as many as keep zeroing and adding their copies cheap
+// beside reading the edges' rows.
+int CpuRunner::parts_of(const GraphView& graph, int threads) const {
+    std::int64_t copied = 0;
+    for (const OutputRule& output : outputs_)
+        if (output.shared_rows) copied += graph.rows(output.row) * output.row_bytes();
+    if (!deterministic_ || copied == 0) return threads;
+    return static_cast<int>(std::clamp<std::int64_t>(graph.edges * edge_bytes_ / (16 * copied), least_parts, most_parts));
+}
+
 void CpuRunner::prepare(Run& run) const {
     for (const Pass& pass : passes_) {
-        run.rows.push_back(pass.receiver_rows ? split_receivers(run.graph, run.threads)
-                                              : split_evenly(run.graph.edges, run.threads));
+        run.rows.push_back(pass.receiver_rows ? split_receivers(run.graph, run.parts)
+                                              : split_evenly(run.graph.edges, run.parts));
     }
     run.memory->copies.resize(outputs_.size());
     for (std::size_t o = 0; o < outputs_.size(); ++o) {
         const OutputRule& output = outputs_[o];
-        auto& touched = run.touched.emplace_back(run.threads, RowRange{0, run.graph.rows(output.row)});
-        auto& copies = run.copies.emplace_back(run.threads, nullptr);
+        auto& touched = run.touched.emplace_back(run.parts, RowRange{0, run.graph.rows(output.row)});
+        auto& copies = run.copies.emplace_back(run.parts, nullptr);
         if (!output.shared_rows) continue;
-        if (run.memory->copies[o].size() < static_cast<std::size_t>(run.threads)) {
-            run.memory->copies[o] = std::vector<AlignedMemory>(run.threads);
+        if (run.memory->copies[o].size() < static_cast<std::size_t>(run.parts)) {
+            run.memory->copies[o] = std::vector<AlignedMemory>(run.parts);
         }
         const bool by_sender = output.row == Row::sender && passes_.size() == 1 && passes_[0].receiver_rows && run.graph.sender;
-        for (int thread = 1; thread < run.threads; ++thread) {
-            if (by_sender) touched[thread] = senders_of(run.graph, run.rows[0][thread]);
-            const std::int64_t rows = touched[thread].end - touched[thread].begin;
-            copies[thread] = run.memory->copies[o][thread].at_least(rows * output.row_bytes());
+        for (int part = 1; part < run.parts; ++part) {
+            if (by_sender) touched[part] = senders_of(run.graph, run.rows[0][part]);
+            const std::int64_t rows = touched[part].end - touched[part].begin;
+            copies[part] = run.memory->copies[o][part].at_least(rows * output.row_bytes());
         }
     }
-    for (int thread = 0; thread < run.threads; ++thread) set_arguments(run, thread);
+    for (int part = 0; part < run.parts; ++part) set_arguments(run, part);
 }
 
 void CpuRunner::zero(const Run& run, int thread) const {
@@ -193,21 +217,23 @@ void CpuRunner::zero(const Run& run, int thread) const {
         if (!output.zeroed) continue;
         const RowRange bytes = split_evenly(run.graph.rows(output.row) * output.row_bytes(), run.threads)[thread];
         if (!bytes.empty()) std::memset(run.output(output) + bytes.begin, 0, static_cast<std::size_t>(bytes.end - bytes.begin));
-        const RowRange rows = run.touched[o][thread];
-        if (!run.is_private(output, thread) || rows.empty()) continue;
-        std::memset(run.copies[o][thread], 0, static_cast<std::size_t>((rows.end - rows.begin) * output.row_bytes()));
+        run.for_each_part(thread, [&](int part) {
+            const RowRange rows = run.touched[o][part];
+            if (!run.is_private(output, part) || rows.empty()) return;
+            std::memset(run.copies[o][part], 0, static_cast<std::size_t>((rows.end - rows.begin) * output.row_bytes()));
+        });
     }
 }
 
-/// The arguments of every kernel for one thread.
-void CpuRunner::set_arguments(Run& run, int thread) const {
+/// The arguments of every kernel for one part.
+void CpuRunner::set_arguments(Run& run, int part) const {
     std::vector<void*> operands(run.operands.begin(), run.operands.end());
     for (std::size_t o = 0; o < outputs_.size(); ++o) {
-        if (!run.is_private(outputs_[o], thread)) continue;
+        if (!run.is_private(outputs_[o], part)) continue;
         // Kernels address rows from row 0, which the copy need not hold.
-        const auto before = static_cast<std::uintptr_t>(run.touched[o][thread].begin * outputs_[o].row_bytes());
+        const auto before = static_cast<std::uintptr_t>(run.touched[o][part].begin * outputs_[o].row_bytes());
         operands[static_cast<std::size_t>(outputs_[o].operand)] =
-            reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(run.copies[o][thread]) - before);
+            reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(run.copies[o][part]) - before);
     }
     std::vector<LaunchArguments>& launches = run.launches.emplace_back();
     for (const Pass& pass : passes_) {
@@ -219,13 +245,14 @@ void CpuRunner::set_arguments(Run& run, int thread) const {
     }
 }
 
-void CpuRunner::run_pass(const Run& run, std::size_t index, int thread) const {
+void CpuRunner::run_pass(const Run& run, std::size_t index, int part) const {
     const Pass& pass = passes_[index];
-    const RowRange rows = run.rows[index][thread];
+    const RowRange rows = run.rows[index][part];
+    const std::int64_t edges = edges_in_block(edge_bytes_);
     for (std::int64_t begin = rows.begin; begin < rows.end;) {
-        const RowRange block = block_at(run.graph, pass.receiver_rows, begin, rows.end, edges_per_block_);
+        const RowRange block = block_at(run.graph, pass.receiver_rows, begin, rows.end, edges);
         for (std::size_t k = pass.first; k < pass.last; ++k) {
-            run.modules[k]->launch(run.launches[thread][k], block.begin, block.end);
+            run.modules[k]->launch(run.launches[part][k], block.begin, block.end);
         }
         begin = block.end;
     }
@@ -238,7 +265,7 @@ void CpuRunner::add_copies(const Run& run, int thread) const {
         const auto size = static_cast<std::int64_t>(size_of(output.dtype));
         // Elements, not rows: there may be one row only.
         const RowRange mine = split_evenly(run.graph.rows(output.row) * output.width, run.threads)[thread];
-        for (int other = 1; other < run.threads; ++other) {
+        for (int other = 1; other < run.parts; ++other) {
             const RowRange rows = run.touched[o][other];
             const RowRange part = common(mine, {rows.begin * output.width, rows.end * output.width});
             if (part.empty()) continue;
@@ -255,14 +282,14 @@ void CpuRunner::add_copies(const Run& run, int thread) const {
 void CpuRunner::run(std::span<void* const> operands, const GraphView& graph, std::span<const std::unique_ptr<Module>> modules,
                     int threads) {
     std::unique_ptr<Memory> memory = take_memory();
-    Run run{operands, graph, modules, threads, memory.get(), {}, {}, {}, {}};
+    Run run{operands, graph, modules, threads, parts_of(graph, threads), memory.get(), {}, {}, {}, {}};
     prepare(run);
     parallel(threads, [&](int thread) { zero(run, thread); });
     for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
-        parallel(threads, [&](int thread) { run_pass(run, pass, thread); });
+        parallel(threads, [&](int thread) { run.for_each_part(thread, [&](int part) { run_pass(run, pass, part); }); });
     }
     const bool several =
-        threads > 1 && std::any_of(outputs_.begin(), outputs_.end(), [](const OutputRule& o) { return o.shared_rows; });
+        run.parts > 1 && std::any_of(outputs_.begin(), outputs_.end(), [](const OutputRule& o) { return o.shared_rows; });
     if (several) parallel(threads, [&](int thread) { add_copies(run, thread); });
     give_back(std::move(memory));
 }

@@ -31,12 +31,13 @@ std::vector<RowRange> split_evenly(std::int64_t count, int parts);
 class CpuRunner {
   public:
     /// `operands` are in the order of the pointers that `run` gets. `dtype` is that of
-    /// outputs which no kernel writes.
-    CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype);
+    /// outputs which no kernel writes. `deterministic`: the number of threads does not change the bits either.
+    CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype, bool deterministic);
     ~CpuRunner();
 
     /// Same operands, graph and number of threads give the same bits: every thread adds to its own copy of rows that several
-    /// threads write, and copies are added in the order of threads.
+    /// threads write, and copies are added in the order of threads. In a deterministic run the parts that have copies follow from
+    /// the graph, and a thread works through several of them.
     void run(std::span<void* const> operands, const GraphView&, std::span<const std::unique_ptr<Module>> modules, int threads);
 
   private:
@@ -52,16 +53,18 @@ class CpuRunner {
     std::unique_ptr<Memory> take_memory();
     void give_back(std::unique_ptr<Memory>);
 
+    int parts_of(const GraphView&, int threads) const;
     void prepare(Run&) const;
     void zero(const Run&, int thread) const;
-    void set_arguments(Run&, int thread) const;
-    void run_pass(const Run&, std::size_t pass, int thread) const;
+    void set_arguments(Run&, int part) const;
+    void run_pass(const Run&, std::size_t pass, int part) const;
     void add_copies(const Run&, int thread) const;
 
     std::vector<ArgumentList> arguments_;  ///< by kernel
     std::vector<Pass> passes_;
     std::vector<OutputRule> outputs_;
-    std::int64_t edges_per_block_;
+    std::int64_t edge_bytes_;
+    bool deterministic_;
     std::mutex mutex_;
     std::vector<std::unique_ptr<Memory>> idle_;
 };

@@ -36,7 +36,8 @@ Program::Program(Parts parts) : parts_(std::move(parts)) {
         }
     }
     outputs_ = output_rules(parts_.lowered.kernels, operands, dtype);
-    if (!is_cuda(parts_.target)) cpu_ = std::make_unique<CpuRunner>(parts_.lowered.kernels, operands, dtype);
+    if (is_cuda(parts_.target)) return;
+    cpu_ = std::make_unique<CpuRunner>(parts_.lowered.kernels, operands, dtype, parts_.lowered.schedule.deterministic);
 }
 
 Program::~Program() = default;
