@@ -1,0 +1,97 @@
+#include "programs.hpp"
+
+#include <dlfcn.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <stdexcept>
+#include <unordered_map>
+
+#include "names.hpp"
+
+namespace flashtp::torch_operators {
+namespace {
+
+struct HashKey {
+    std::size_t operator()(const ProgramKey& key) const {
+        const auto rest = static_cast<std::size_t>(key.order + 4 * key.outputs + 512 * key.absent + 65536 * (key.device + 1));
+        return std::hash<std::string>()(key.problem) ^ (2 * rest + key.float64) * 0x9e3779b97f4a7c15u;
+    }
+};
+
+struct Programs {
+    std::shared_mutex mutex;
+    std::unordered_map<ProgramKey, std::unique_ptr<CompiledProgram>, HashKey> compiled;
+};
+
+/// Never destroyed, like the engine.
+Programs& programs() {
+    static auto* const all = new Programs;
+    return *all;
+}
+
+/// The specification with its dtype.
+std::string with_dtype(const std::string& problem, bool float64) {
+    const std::size_t brace = problem.find('{');
+    if (brace == std::string::npos) return problem;
+    return problem.substr(0, brace + 1) + (float64 ? R"("dtype":"float64",)" : R"("dtype":"float32",)") + problem.substr(brace + 1);
+}
+
+std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
+    const int order = static_cast<int>(key.order);
+    const std::string problem = with_dtype(key.problem, key.float64);
+    const std::string outputs = chosen(outputs_of(order), key.outputs);
+    const std::string absent = chosen(inputs_of(order).subspan(std::min(first_optional_input, input_counts[order])), key.absent);
+    flashtp_request request{};
+    request.size = sizeof request;
+    request.problem = problem.c_str();
+    request.order = order;
+    request.outputs = outputs.c_str();
+    request.absent = absent.c_str();
+    request.target = key.device < 0 ? "cpu" : "cuda";
+    auto program = std::make_unique<CompiledProgram>();
+    check(flashtp_compile(engine(), &request, &program->handle));
+    std::int32_t count = 0;
+    check(flashtp_program_operand_count(program->handle, &count));
+    for (std::int32_t i = 0; i < count; ++i) {
+        flashtp_operand operand{};
+        operand.size = sizeof operand;
+        check(flashtp_program_operand(program->handle, i, &operand));
+        (operand.role == FLASHTP_INPUT ? program->inputs : program->outputs).push_back(operand);
+    }
+    check(flashtp_program_prepare(program->handle));
+    return program;
+}
+
+}  // namespace
+
+void check(flashtp_status status) {
+    if (status == FLASHTP_OK) return;
+    throw std::runtime_error(std::string("flashtp: ") + flashtp_last_message());
+}
+
+flashtp_engine* engine() {
+    static flashtp_engine* const only = [] {
+        flashtp_engine* made = nullptr;
+        check(flashtp_engine_create(nullptr, &made));
+        return made;
+    }();
+    return only;
+}
+
+const CompiledProgram& program_for(const ProgramKey& key) {
+    Programs& all = programs();
+    {
+        const std::shared_lock lock(all.mutex);
+        if (const auto found = all.compiled.find(key); found != all.compiled.end()) return *found->second;
+    }
+    // Two threads may compile the same program: the engine does so once, and the first to return wins.
+    std::unique_ptr<CompiledProgram> program = compile(key);
+    const std::unique_lock lock(all.mutex);
+    return *all.compiled.try_emplace(key, std::move(program)).first->second;
+}
+
+}  // namespace flashtp::torch_operators

@@ -1,0 +1,67 @@
+"""The tensor product of a message-passing layer, with gather and scatter."""
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+from .derivatives import Request
+from .functions import tensor_product
+from .receiver_index import receiver_index
+from .specification import specify
+
+
+class TensorProductConv(nn.Module):
+    """Multiplies what every edge's sender holds with the edge's attributes and adds the results up by receiver:
+
+    ``z[n] = sum over edges e with receiver[e] = n of tensor_product(x[sender[e]], y[e], w[e])``
+
+    The algebra, the order of weights and the order of outputs are those of ``e3nn.o3.TensorProduct``. The module has no parameters
+    and no buffers, and nothing of size [edges, irreps_out.dim] is stored.
+
+    Args:
+        irreps_in1, irreps_in2, irreps_out: text (``"32x0e+16x1o"``), e3nn's or this package's ``Irreps``, or ``(mul, (l, p))``.
+        instructions: ``(i_in1, i_in2, i_out, mode, has_weight[, path_weight])``, in any order and of any modes.
+        shared_weights: one row of weights for all edges instead of a row an edge.
+        irrep_normalization: ``"component"`` (default), ``"norm"`` or ``"none"``.
+        path_normalization: ``"element"`` (default), ``"path"`` or ``"none"``.
+        layout: ``"mul_ir"`` (e3nn's, channel slowest) or ``"ir_mul"`` in each segment; one name, or one each for x, y and z.
+        deterministic: the same inputs give the same bits in every run and for any number of threads. It costs time.
+    """
+
+    def __init__(self, irreps_in1, irreps_in2, irreps_out, instructions, *, shared_weights: bool = False,
+                 irrep_normalization: Optional[str] = None, path_normalization: Optional[str] = None, layout="mul_ir",
+                 deterministic: bool = False, in1_var=None, in2_var=None, out_var=None):
+        super().__init__()
+        spec = specify((irreps_in1, irreps_in2, irreps_out), instructions, irrep_normalization=irrep_normalization,
+                       path_normalization=path_normalization, variances=(in1_var, in2_var, out_var),
+                       shared_weights=shared_weights, convolution=True, layout=layout, deterministic=deterministic)
+        self.irreps_in1, self.irreps_in2, self.irreps_out = spec.irreps_in1, spec.irreps_in2, spec.irreps_out
+        self.instructions = spec.instructions
+        self.weight_numel: int = spec.weight_numel
+        self.shared_weights, self.deterministic = shared_weights, deterministic
+        self.problem: str = spec.problem
+
+    def forward(self, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: Tensor, sender: Tensor,
+                num_out: Optional[int] = None) -> Tensor:
+        """
+        Args:
+            x: [senders, irreps_in1.dim], float32 or float64.
+            y: [edges, irreps_in2.dim].
+            w: [edges, weight_numel]; [weight_numel] with shared weights; None for paths without weights.
+            receiver, sender: [edges], int32 or int64, in any order.
+            num_out: number of receivers; that of senders if left out.
+
+        Returns:
+            z: [num_out, irreps_out.dim].
+        """
+        operands = [x, y]
+        if self.weight_numel > 0:
+            if w is None:
+                raise RuntimeError(f"flashtp: w is None; the paths have {self.weight_numel} weights")
+            operands.append(w.reshape(1, -1) if self.shared_weights else w)
+        index = receiver_index(receiver, sender, x.shape[0] if num_out is None else num_out, x.shape[0])
+        return tensor_product(operands, index, Request(self.problem))[0]
+
+    def extra_repr(self) -> str:
+        return (f"{self.irreps_in1} x {self.irreps_in2} -> {self.irreps_out} | {len(self.instructions)} paths | "
+                f"{self.weight_numel} weights")

@@ -1,0 +1,86 @@
+"""The tensor product as a differentiable function of tensors: reverse mode to third order, forward mode, vmap.
+
+The operator ``flashtp::tensor_product`` carries reverse-mode derivatives of its own. torch.func and forward mode need more, and get
+it from ``TensorProductFunction``.
+"""
+from typing import Sequence
+
+import torch
+from torch import Tensor
+
+from . import _library, specification
+from .derivatives import INPUTS, Request, gradient_of, output_names, present_inputs
+from .folding import run_batched
+
+_operator = torch.ops.flashtp.tensor_product.default
+
+
+def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
+    """The outputs of a request, in the order of their names; ``index`` is (row_ptr, sender, edge), or empty for a plain batch."""
+    if _transform_is_active():
+        return TensorProductFunction.apply(request, len(operands), *operands, *index)
+    return tuple(_operator(operands, index, *request))
+
+
+def _transform_is_active() -> bool:
+    """Whether a torch.func transform or forward mode is at work, which see through Python functions only."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0
+
+
+class TensorProductFunction(torch.autograd.Function):
+    """Arguments: the request, the number of operands, the operands, the index."""
+
+    @staticmethod
+    def forward(request, count, *tensors):
+        with torch._C._AutoDispatchBelowAutograd():
+            return tuple(_operator(tensors[:count], tensors[count:], *request))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.request, ctx.count, *tensors = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx, *incoming):
+        operands, index = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
+        results = [None] * (2 + len(ctx.saved_tensors))
+        needed = ctx.needs_input_grad[2:2 + ctx.count]
+        given = [g is not None for g in incoming]
+        if not any(needed) or not any(given):
+            return tuple(results)
+        gradient = gradient_of(ctx.request, needed, given)
+        cotangents = [incoming[i] for i in gradient.cotangents]
+        for i, value in zip(gradient.inputs, tensor_product([*operands, *cotangents], index, gradient.request)):
+            results[2 + i] = value
+        return tuple(results)
+
+    @staticmethod
+    def jvp(ctx, _request, _count, *tangents):
+        operands, index = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
+        return forward_derivative(ctx.request, operands, tangents[:ctx.count], index)
+
+    @staticmethod
+    def vmap(info, in_dims, request, count, *tensors):
+        batched = run_batched(tensor_product, request, info.batch_size, tensors[:count], tensors[count:], in_dims[2:])
+        return batched, (0,) * len(batched)
+
+
+def forward_derivative(request: Request, operands, tangents, index) -> tuple[Tensor, ...]:
+    """Outputs are sums of products with one factor of each kind (x, y, w, z) but the output's own: one request a tangent, with the
+    tangent in its operand's place."""
+    if request.order > 1:
+        raise NotImplementedError("flashtp: forward mode goes through tensor products and their gradients, not through second "
+                                  "derivatives; use reverse mode inside (jacrev, or grad of grad)")
+    names = output_names(request)
+    totals = dict.fromkeys(names)
+    for i, position in enumerate(present_inputs(request.order, request.absent, len(operands))):
+        kind = INPUTS[position][-1]
+        moved = [name for name in names if name[-1] != kind]
+        if tangents[i] is None or not moved:
+            continue
+        replaced = [*operands[:i], tangents[i], *operands[i + 1:]]
+        for name, part in zip(moved, tensor_product(replaced, index, request.with_outputs(moved))):
+            totals[name] = part if totals[name] is None else totals[name] + part
+    return tuple(totals[name] for name in names)

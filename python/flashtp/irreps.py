@@ -1,0 +1,147 @@
+"""Irreducible representations of O(3) as e3nn writes them, for programs that do without e3nn."""
+import re
+from typing import Iterator, NamedTuple
+
+_TERM = re.compile(r"(?:(\d+)\s*x\s*)?(\d+)\s*([eoy])")
+
+
+class Irrep(NamedTuple):
+    """Degree ``l`` and parity ``p`` (1 or -1). ``Irrep("1o")`` reads text."""
+
+    l: int  # noqa: E741
+    p: int
+
+    @property
+    def dim(self) -> int:
+        return 2 * self.l + 1
+
+    def __repr__(self) -> str:
+        return f"{self.l}{'e' if self.p == 1 else 'o'}"
+
+    def __mul__(self, other: "Irrep") -> Iterator["Irrep"]:
+        """The irreps in the product with another."""
+        return (Irrep(degree, self.p * other.p) for degree in range(abs(self.l - other.l), self.l + other.l + 1))
+
+    def is_scalar(self) -> bool:
+        return self == (0, 1)
+
+
+class MulIrrep(NamedTuple):
+    """``mul`` copies of an irrep."""
+
+    mul: int
+    ir: Irrep
+
+    @property
+    def dim(self) -> int:
+        return self.mul * self.ir.dim
+
+    def __repr__(self) -> str:
+        return f"{self.mul}x{self.ir}"
+
+
+class Sorted(NamedTuple):
+    """Result of ``Irreps.sort``: position i of the input is at position p[i]; ``inv`` is the inverse of ``p``."""
+
+    irreps: "Irreps"
+    p: tuple[int, ...]
+    inv: tuple[int, ...]
+
+
+class Irreps(tuple):
+    """Segments ``MxLp`` of a vector, one after the other: ``Irreps("32x0e + 16x1o")``.
+
+    Reads text, e3nn's ``Irreps``, and sequences of ``(mul, (l, p))``, ``(mul, "1o")`` or terms as text.
+    """
+
+    def __new__(cls, value="") -> "Irreps":
+        if isinstance(value, Irreps):
+            return value
+        terms = [t for t in value.split("+") if t.strip()] if isinstance(value, str) else value
+        return super().__new__(cls, [_segment(term) for term in terms])
+
+    @property
+    def dim(self) -> int:
+        return sum(segment.dim for segment in self)
+
+    @property
+    def num_irreps(self) -> int:
+        return sum(segment.mul for segment in self)
+
+    @property
+    def ls(self) -> list[int]:
+        return [segment.ir.l for segment in self for _ in range(segment.mul)]
+
+    @property
+    def lmax(self) -> int:
+        return max(self.ls)
+
+    def slices(self) -> list[slice]:
+        """Where each segment lies."""
+        ends, end = [], 0
+        for segment in self:
+            ends.append(slice(end, end + segment.dim))
+            end += segment.dim
+        return ends
+
+    def count(self, ir) -> int:
+        """How many copies of an irrep there are."""
+        return sum(segment.mul for segment in self if segment.ir == _irrep(ir))
+
+    def simplify(self) -> "Irreps":
+        """Neighbouring segments of one irrep joined, empty ones dropped."""
+        merged: list[tuple[int, Irrep]] = []
+        for mul, ir in self:
+            if merged and merged[-1][1] == ir:
+                merged[-1] = (merged[-1][0] + mul, ir)
+            elif mul > 0:
+                merged.append((mul, ir))
+        return Irreps(merged)
+
+    def remove_zero_multiplicities(self) -> "Irreps":
+        return Irreps([segment for segment in self if segment.mul > 0])
+
+    def sort(self) -> Sorted:
+        """Stably by degree, odd before even, as e3nn sorts."""
+        inverse = tuple(sorted(range(len(self)), key=lambda i: self[i].ir))
+        position = tuple(inverse.index(i) for i in range(len(self)))
+        return Sorted(Irreps([self[i] for i in inverse]), position, inverse)
+
+    def __repr__(self) -> str:
+        return "+".join(map(repr, self))
+
+    def __add__(self, other) -> "Irreps":
+        return Irreps([*self, *Irreps(other)])
+
+    def __eq__(self, other) -> bool:
+        try:
+            return tuple.__eq__(self, Irreps(other))
+        except (TypeError, ValueError):
+            return False
+
+    __hash__ = tuple.__hash__
+
+
+def _irrep(value) -> Irrep:
+    if isinstance(value, str):
+        return _segment(value).ir
+    degree, parity = value
+    if degree < 0 or parity not in (1, -1):
+        raise ValueError(f"irrep {value!r}: the degree must not be negative, and the parity must be 1 or -1")
+    return Irrep(int(degree), int(parity))
+
+
+def _segment(term) -> MulIrrep:
+    if isinstance(term, str):
+        match = _TERM.fullmatch(term.strip())
+        if match is None:
+            raise ValueError(f"irreps term {term!r}: it must read MxLp or Lp, with parity e, o or y")
+        degree = int(match[2])
+        parity = {"e": 1, "o": -1, "y": (-1) ** degree}[match[3]]
+        return MulIrrep(int(match[1] or 1), Irrep(degree, parity))
+    if hasattr(term, "l") and hasattr(term, "p"):
+        return MulIrrep(1, _irrep((term.l, term.p)))
+    mul, ir = term
+    if mul < 0:
+        raise ValueError(f"irreps term {term!r}: the multiplicity must not be negative")
+    return MulIrrep(int(mul), _irrep((ir.l, ir.p) if hasattr(ir, "l") else ir))

@@ -1,0 +1,70 @@
+"""Edges grouped by receiver. All layers that are given the same edges share one index."""
+import os
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+_build = torch.ops.flashtp.receiver_index.default
+_CAPACITY = 16
+
+
+class _Entry(NamedTuple):
+    storages: tuple[StorageWeakRef, StorageWeakRef]
+    index: list[Tensor]
+
+
+_entries: "OrderedDict[tuple, _Entry]" = OrderedDict()
+
+
+def receiver_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> list[Tensor]:
+    """row_ptr, sender and edge as int32 (see flashtp_graph in flashtp.h), from rows [edges] of int32 or int64.
+
+    The index is kept as long as the memory of receiver and sender is, and found again for tensors that are the same part of the same
+    memory, unless they were changed in place meanwhile.
+    """
+    if not _may_keep(receiver, sender):
+        return list(_build(receiver, sender, receivers, senders)[:3])
+    key = (_identity(receiver), _identity(sender), receivers, senders)
+    entry = _entries.get(key)
+    # A storage that a weak reference points to has an address of its own, also after its memory is gone.
+    if entry is not None and not any(storage.expired() for storage in entry.storages):
+        return entry.index
+    *index, report = _build(receiver, sender, receivers, senders)
+    _check_rows(report, receiver, sender, receivers, senders)
+    _remember(key, _Entry((StorageWeakRef(receiver.untyped_storage()), StorageWeakRef(sender.untyped_storage())), index))
+    return index
+
+
+def _may_keep(receiver: Tensor, sender: Tensor) -> bool:
+    """Not while something is traced or transformed, and not without version counters."""
+    return (type(receiver) is Tensor and type(sender) is Tensor and not torch.compiler.is_compiling()
+            and torch._C._len_torch_dispatch_stack() == 0 and torch._C._functorch.peek_interpreter_stack() is None
+            and not receiver.is_inference() and not sender.is_inference()
+            and not (receiver.is_cuda and torch.cuda.is_current_stream_capturing()))
+
+
+def _identity(tensor: Tensor) -> tuple:
+    stream = torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else None
+    return (tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype,
+            tensor._version, stream)
+
+
+def _check_rows(report: Tensor, receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> None:
+    """On a GPU this waits for the index, once for each list of edges. FLASHTP_CHECK_EDGES=0 leaves it out."""
+    if not report.is_cuda or os.environ.get("FLASHTP_CHECK_EDGES") == "0":
+        return
+    edge = int(report[0])
+    if edge >= 0:
+        raise RuntimeError(f"flashtp: edge {edge} has receiver {int(receiver[edge])} and sender {int(sender[edge])}; there are "
+                           f"{receivers} receivers and {senders} senders")
+
+
+def _remember(key: tuple, entry: _Entry) -> None:
+    for old in [k for k, e in list(_entries.items()) if any(storage.expired() for storage in e.storages)]:
+        _entries.pop(old, None)
+    while len(_entries) >= _CAPACITY:
+        _entries.popitem(last=False)
+    _entries[key] = entry

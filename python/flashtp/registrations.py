@@ -1,0 +1,43 @@
+"""What torch has to know of the operators besides their kernels: shapes for tracing, derivatives, what autocast does."""
+import torch
+
+from . import _library, specification
+from .derivatives import Request, output_names
+from .functions import TensorProductFunction
+
+_library_fragment = torch.library.Library("flashtp", "FRAGMENT")
+
+
+@torch.library.register_fake("flashtp::tensor_product")
+def _(operands, index, problem, order, outputs, absent):
+    from .derivatives import INPUTS, present_inputs
+
+    known = {INPUTS[i]: t for i, t in zip(present_inputs(order, absent, len(operands)), operands)}
+    if index:
+        receivers = index[0].shape[0] - 1
+    else:
+        receivers = operands[1].shape[0]
+
+    def output(name):
+        kind = name[-1]
+        if kind != "z":
+            return torch.empty_like(known[kind], memory_format=torch.contiguous_format)
+        return operands[0].new_empty(receivers, specification.facts(problem).out_width)
+
+    return [output(name) for name in output_names(Request(problem, order, outputs, absent))]
+
+
+@torch.library.register_fake("flashtp::receiver_index")
+def _(receiver, sender, receivers, senders):
+    def ints(count):
+        return receiver.new_empty(count, dtype=torch.int32)
+
+    return ints(receivers + 1), ints(sender.shape[0]), ints(sender.shape[0]), receiver.new_empty(2, dtype=torch.int64)
+
+
+def _python_derivatives(operands, index, problem, order, outputs, absent):
+    return list(TensorProductFunction.apply(Request(problem, order, outputs, absent), len(operands), *operands, *index))
+
+
+if not _library.HAS_CPP_AUTOGRAD:
+    _library_fragment.impl("tensor_product", _python_derivatives, "Autograd")

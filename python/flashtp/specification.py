@@ -1,0 +1,58 @@
+"""Specifications: the JSON text that names a tensor product everywhere below Python (docs/spec.md, without the key dtype)."""
+import functools
+import json
+from typing import NamedTuple, Sequence
+
+from .instructions import Instruction, Normalization, complete, normalization
+from .irreps import Irreps
+
+LAYOUTS = ("mul_ir", "ir_mul")
+
+
+class Specification(NamedTuple):
+    """A tensor product and its text."""
+
+    irreps_in1: Irreps
+    irreps_in2: Irreps
+    irreps_out: Irreps
+    instructions: list[Instruction]
+    scale: Normalization
+    problem: str
+
+    @property
+    def weight_numel(self) -> int:
+        return sum(i.weight_numel for i in self.instructions)
+
+
+def specify(irreps: Sequence, instructions: Sequence, *, irrep_normalization=None, path_normalization=None,
+            variances=(None, None, None), shared_weights=False, convolution=False, layout="mul_ir",
+            deterministic=False) -> Specification:
+    """``irreps``: those of in1, in2 and out. ``layout``: one name, or one each."""
+    in1, in2, out = (Irreps(value) for value in irreps)
+    scale = normalization(in1, in2, out, irrep_normalization, path_normalization, variances)
+    paths = complete(instructions, in1, in2, out, scale)
+    layouts = (layout,) * 3 if isinstance(layout, str) else tuple(layout)
+    if len(layouts) != 3 or any(name not in LAYOUTS for name in layouts):
+        raise ValueError(f"layout is {layout!r}; it must be mul_ir or ir_mul, or one of them each for x, y and z")
+    values = {
+        "irreps_in1": str(in1), "irreps_in2": str(in2), "irreps_out": str(out),
+        "instructions": [[*path[:5], float(given[5]) if len(given) > 5 else 1.0] for path, given in zip(paths, instructions)],
+        "in1_var": scale.in1_var, "in2_var": scale.in2_var, "out_var": scale.out_var,
+        "irrep_normalization": scale.irrep, "path_normalization": scale.path,
+        "shared_weights": shared_weights, "convolution": convolution, "deterministic": deterministic,
+        "layout_in1": layouts[0], "layout_in2": layouts[1], "layout_out": layouts[2],
+    }
+    return Specification(in1, in2, out, paths, scale, json.dumps(values, separators=(",", ":")))
+
+
+class Facts(NamedTuple):
+    """What operators need to know of a problem."""
+
+    out_width: int
+    shared_weights: bool
+
+
+@functools.lru_cache(maxsize=None)
+def facts(problem: str) -> Facts:
+    values = json.loads(problem)
+    return Facts(Irreps(values["irreps_out"]).dim, values["shared_weights"])
