@@ -32,6 +32,7 @@ struct Buffers {
     void add(const IntLoad& node) { used.insert(node.buffer); }
     void add(const WindowOpen& node) { used.insert(node.buffer); }
     void add(const Load& node) { used.insert(node.from.buffer); }
+    void add(const Prefetch& node) { used.insert(node.buffer); }
     void add(const Store& node) { used.insert(node.to.buffer), written.insert(node.to.buffer); }
     void add(const ReduceStore& node) { used.insert(node.to.buffer), written.insert(node.to.buffer); }
     template <class Node>
@@ -123,7 +124,7 @@ void emit_tables(std::string& out, const Kernel& kernel) {
 void emit_declarations(std::string& out, const Kernel& kernel) {
     const std::size_t bits = 8 * size_of(kernel.compute);
     const std::string vector = fmt::format("<{} x {}>", kernel.lanes, bits == 32 ? "float" : "double");
-    out += "\ndeclare i64 @llvm.smin.i64(i64, i64)\n";
+    out += "\ndeclare i64 @llvm.smin.i64(i64, i64)\ndeclare void @llvm.prefetch.p0(ptr, i32, i32, i32)\n";
     out += fmt::format("declare {0} @llvm.fmuladd.v{1}f{2}({0}, {0}, {0})\n", vector, kernel.lanes, bits);
     for (const auto& [type, size] : {std::pair("float", 32), std::pair("double", 64)})
         out += fmt::format("declare <{0} x {1}> @llvm.arithmetic.fence.v{0}f{2}(<{0} x {1}>)\n", kernel.lanes, type, size);

@@ -87,6 +87,7 @@ class TaskEmitter {
     void statement(const Load&);
     void statement(const Store&);
     void statement(const ReduceStore&);
+    void statement(const Prefetch&);
     Address address(BufferId, const Affine& base);
     Elements elements_of(const Access&) const;
     std::vector<Address> lane_addresses(const Access&, const Elements&);
@@ -109,6 +110,7 @@ class TaskEmitter {
     std::string label_ = "entry";  ///< of the block being written
     int depth_ = 0, labels_ = 0;
     std::vector<BufferId> windows_;
+    const std::vector<std::int64_t> divisors_;  ///< what each integer is a multiple of
 };
 
 }  // namespace flashtp::llvm_text

@@ -135,6 +135,16 @@ void TaskPrinter::for_elements(std::int64_t count, const std::string& body) {
         out_.line(fmt::format("for (int i = 0; i < {}; ++i) {}", count, body));
 }
 
+void TaskPrinter::operator()(const Prefetch& s) {
+    const std::string first = pointer(Place::global, s.buffer, s.base);
+    const auto line = static_cast<std::int64_t>(64 / size_of(buffer(s.buffer).dtype));
+    for (std::int64_t at = 0; at < s.count; at += line) {
+        const std::string text = plus(first, at);
+        out_.line(dialect_.threads ? fmt::format("asm volatile(\"prefetch.global.L2 [%0];\" ::\"l\"({}));", text)
+                                   : fmt::format("__builtin_prefetch({}, {});", text, s.write ? 1 : 0));
+    }
+}
+
 void TaskPrinter::operator()(const CopyLanes& s) {
     const Element inner = copied(Place::shared, s.shared, s.shared_base), outer = copied(Place::global, s.global, s.global_base);
     if (s.to_shared)

@@ -44,6 +44,7 @@ class TaskPrinter {
     void operator()(const Store&);
     void operator()(const LaneSum&);
     void operator()(const ReduceStore&);
+    void operator()(const Prefetch&);
     void operator()(const CopyLanes&);
     void operator()(const RingBegin&);
     void operator()(const StageFill&);

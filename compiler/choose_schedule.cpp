@@ -32,6 +32,7 @@ class Scheduler {
         schedule_.warps_per_block = knobs_.warps_per_block;
         schedule_.min_blocks = knobs_.min_blocks;
         schedule_.rows_per_warp = knobs_.rows_per_warp;
+        schedule_.prefetch = knobs_.prefetch;
         const bool staged = target_.platform == Platform::cuda && convolution_ && !demands_.general && knobs_.staged;
         if (staged) schedule_.ring = {knobs_.stages, target_.copy, knobs_.hold_stage};
         schedule_.stage_rows = staged;
@@ -173,6 +174,8 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     if (target.platform == Platform::cpu) {
         knobs.max_channels_per_lane = 1;
         knobs.warps_per_block = 1;
+        knobs.operations_per_task = request.order < 2 ? 500 : 800;  // loops that stay in the cache of decoded instructions
+        knobs.prefetch = 2;
         return knobs;
     }
     // Measured on an H200 over the layers of docs/performance.md: one choice an order that is near the best for all of them.

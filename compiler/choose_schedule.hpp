@@ -23,6 +23,7 @@ struct ScheduleKnobs {
     int warps_per_block = 4;
     int min_blocks = 1;
     int rows_per_warp = 1;
+    int prefetch = 0;              ///< edges
 };
 /// Knobs that need less shared memory, or nothing when there are none left to turn.
 std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);

@@ -138,11 +138,11 @@ void TaskLowering::receiver_loop(int depth, const std::vector<int>& statements, 
         half_ = builder_.new_int("half");
         emit(block, IntLet{half_, Affine(0)});
     }
-    if (uses_ring()) {
+    if (uses_ring() || schedule_.prefetch > 0) {
         last_ = builder_.new_int("edge_last");
         emit(block, IntLoad{last_, buffers_.row_ptr(), Affine::of(int_row_end)});
-        begin_ring(Affine::of(begin), Affine::of(last_), block);
     }
+    if (uses_ring()) begin_ring(Affine::of(begin), Affine::of(last_), block);
     For rows{receiver_, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
     emit(rows.body, IntLet{end, Affine::of(next_end)});
     If more{Affine::of(receiver_) + Affine(1), Affine::of(int_row_end), {}};
@@ -159,12 +159,14 @@ void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Bloc
     edge_ = builder_.new_int("e");
     if (receiver_ < 0) {
         For rows{edge_, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
+        if (schedule_.prefetch > 0) prefetch_rows(statements, Affine::of(edge_), Affine::of(int_row_end) + Affine(-1), rows.body);
         region(depth + 1, statements, rows.body);
         return emit(block, std::move(rows));
     }
     const IntId position = builder_.new_int("p");
     For edges{position, Affine::of(position_), Affine::of(last_of_receiver_), 1, {}};
     edge_rows(statements, position, edges.body);
+    if (schedule_.prefetch > 0) prefetch_rows(statements, Affine::of(position), Affine::of(last_) + Affine(-1), edges.body);
     if (uses_ring()) read_ring(edges.body);
     region(depth + 1, statements, edges.body);
     if (uses_ring() && schedule_.ring.hold) release_ring(edges.body);

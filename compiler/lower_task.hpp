@@ -100,6 +100,10 @@ class TaskLowering {
     void release_ring(Block& block);
     bool in_ring(ValueId value) const { return ring_.find(value) != nullptr; }
 
+    // lower_prefetch.cpp
+    std::vector<std::pair<Affine, std::int64_t>> slices(ValueId value) const;
+    void prefetch_rows(const std::vector<int>& statements, const Affine& position, const Affine& last, Block& block);
+
     int copies_of(ValueId value) const { return nest_.place(value).lane ? copies_ : 1; }
     int active(int copy) const;
     std::vector<RegId>& registers(ValueId value, int copy);

@@ -49,6 +49,8 @@ class GlobalMemory {
     }
     /// Entry of an index buffer or a table; a null buffer is the identity where that is allowed.
     std::int64_t integer(const Site&, BufferId, std::int64_t index, bool identity_if_null, int lane) const;
+    /// Throws when an element does not exist.
+    void check_exists(const Site& site, BufferId id, std::int64_t index, int lane) const { at(site, id, index, lane); }
     /// Throws when an element of an output that nobody zeroes was not written.
     void check_complete() const;
 

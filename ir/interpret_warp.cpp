@@ -99,6 +99,14 @@ std::size_t Warp<T>::operator()(const StageNext* s) {
     return next_;
 }
 
+template <class T>
+std::size_t Warp<T>::operator()(const Prefetch* s) {
+    const std::int64_t first = value(s->base);
+    global_.check_exists(site_, s->buffer, first, some_lane);
+    global_.check_exists(site_, s->buffer, first + s->count - 1, some_lane);
+    return next_;
+}
+
 /// The lanes read ahead, up to the end: all of the range has to exist.
 template <class T>
 std::size_t Warp<T>::operator()(const WindowOpen* s) {

@@ -30,6 +30,7 @@ class Warp {
     std::size_t operator()(const Store*);
     std::size_t operator()(const LaneSum*);
     std::size_t operator()(const ReduceStore*);
+    std::size_t operator()(const Prefetch*);
     std::size_t operator()(const CopyLanes*);
     std::size_t operator()(const RingBegin*);
     std::size_t operator()(const StageFill*);

@@ -119,6 +119,12 @@ struct LaneSum { std::vector<RegId> dst, src; friend bool operator==(const LaneS
 /// Component k (contiguous) = or += sum over lanes of src[k].
 struct ReduceStore { Access to; std::vector<RegId> src; StoreMode mode; friend bool operator==(const ReduceStore&, const ReduceStore&) = default; };
 
+/// Asks for `count` contiguous elements ahead of their use, to be written where `write`. They exist; no result depends on it.
+struct Prefetch {
+    BufferId buffer; Affine base; std::int64_t count; bool write = false;
+    friend bool operator==(const Prefetch&, const Prefetch&) = default;
+};
+
 /// The lanes together copy `count` contiguous elements between global and shared memory, in either direction; `mode` applies to a
 /// global destination. Lane i handles elements i, i + lanes, ...
 struct CopyLanes {
@@ -160,7 +166,7 @@ struct For { IntId var; Affine begin, end; std::int64_t step = 1; Block body; bo
 struct If { Affine a, b; Block body; bool operator==(const If&) const; };
 
 using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
-                                CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
+                                Prefetch, CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
                                 WindowRead, BulkReduce, BulkWait, SyncWarp>;
 struct KernelStatement {
     KernelNode node;

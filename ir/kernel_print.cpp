@@ -48,6 +48,9 @@ class Printer {
         access(s.to, s.src.size()), mode(s.mode), text("lane_sum("), registers(s.src), text(")");
     }
 
+    void operator()(const Prefetch& s) {
+        text(s.write ? "prefetch to write " : "prefetch "), global(s.buffer, s.base), put(", {}", s.count);
+    }
     void operator()(const CopyLanes& s) {
         text("copy ");
         if (s.to_shared) shared(s.shared, s.shared_base), text(" = "), global(s.global, s.global_base);

@@ -35,6 +35,7 @@ class TaskVerifier {
     void operator()(const Store&);
     void operator()(const LaneSum&);
     void operator()(const ReduceStore&);
+    void operator()(const Prefetch&);
     void operator()(const CopyLanes&);
     void operator()(const RingBegin&) { require_ring(); }
     void operator()(const StageFill&);
@@ -298,6 +299,11 @@ void TaskVerifier::operator()(const ReduceStore& s) {
     check_access(s.to, s.src.size(), true);
     require(s.to.component_stride == 1 || s.src.size() == 1, "sums over lanes are stored contiguously");
     written(s.to, s.mode);
+}
+
+void TaskVerifier::operator()(const Prefetch& s) {
+    read(s.base), operand(s.buffer);
+    require(s.count >= 1, "nothing to prefetch");
 }
 
 void TaskVerifier::operator()(const CopyLanes& s) {

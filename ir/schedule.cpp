@@ -169,6 +169,7 @@ std::string to_string(const Schedule& s) {
                             s.ring.hold ? ", held for the edge" : "");
     if (s.stage_rows) text += "receiver rows pass through shared memory\n";
     if (s.bulk_reduce) text += "sender rows leave by bulk reduction\n";
+    if (s.prefetch > 0) text += fmt::format("rows are asked for {} edges ahead\n", s.prefetch);
     if (s.deterministic) text += "sums that meet in memory are added in a fixed order\n";
     if (!s.reason.empty()) text += fmt::format("because: {}\n", s.reason);
     for (const Task& task : s.tasks) text += task_text(task);
@@ -185,6 +186,7 @@ std::string to_json(const Schedule& s) {
                        {"ring", ring},
                        {"stage_rows", s.stage_rows},
                        {"bulk_reduce", s.bulk_reduce},
+                       {"prefetch", s.prefetch},
                        {"deterministic", s.deterministic},
                        {"warps_per_block", s.warps_per_block},
                        {"min_blocks", s.min_blocks},
@@ -204,6 +206,7 @@ Schedule parse_schedule(std::string_view text) {
     if (const Json* ring = object.find("ring")) s.ring = parse_ring(*ring);
     object.flag("stage_rows", s.stage_rows);
     object.flag("bulk_reduce", s.bulk_reduce);
+    object.integer("prefetch", s.prefetch, 0, 64);
     object.flag("deterministic", s.deterministic);
     object.integer("warps_per_block", s.warps_per_block, 1, 32);
     object.integer("min_blocks", s.min_blocks, 1, 32);

@@ -43,6 +43,7 @@ struct Schedule {
     Ring ring;
     bool stage_rows = false;    ///< receiver rows and gradients pass through shared memory for coalesced access (mul_ir on GPUs)
     bool bulk_reduce = false;   ///< sender rows leave by bulk reduction from shared memory (SM90 and newer)
+    int prefetch = 0;           ///< edges ahead of the one at hand whose rows are asked for
     bool deterministic = false; ///< sums that meet in memory are added in an order that no run and no number of threads changes
     int warps_per_block = 4;
     int min_blocks = 1;         ///< occupancy the register allocator is held to

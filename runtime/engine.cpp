@@ -26,8 +26,9 @@ bool fits(const Artifact& artifact, const Kernel& kernel) {
 }
 
 std::string text_of(const ScheduleKnobs& k) {
-    const auto [channels, registers, split, operations, staged, stages, hold, warps, blocks, rows] = k;
-    return fmt::format("{} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, stages, hold, warps, blocks, rows);
+    const auto [channels, registers, split, operations, staged, stages, hold, warps, blocks, rows, prefetch] = k;
+    return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, stages, hold, warps, blocks,
+                       rows, prefetch);
 }
 
 /// Names a program within a process: the request, not its kernels, so that a hit costs no lowering.

@@ -223,6 +223,24 @@ TEST_CASE("llvm: index buffers, null ones, windows and tables") {
     }
 }
 
+TEST_CASE("llvm: a prefetch names every line that its elements may touch, once") {
+    const auto requests = [](const Affine& base, std::int64_t count, bool write) {
+        CpuKernelBuilder b(DType::float32, 4);
+        const BufferId x = b.operand("x");
+        b.task().body.push_back({Prefetch{x, base, count, write}});
+        const std::string text = emit_llvm(b.kernel), call = "call void @llvm.prefetch.p0(ptr %";
+        int found = 0;
+        for (std::size_t at = text.find(call); at != std::string::npos; at = text.find(call, at + 1)) ++found;
+        CHECK((text.find("i32 1, i32 3, i32 1)") != std::string::npos) == write);
+        return found;
+    };
+    CHECK(requests(Affine::of(int_row_begin, 16), 16, false) == 1);
+    CHECK(requests(Affine::of(int_row_begin, 16), 17, true) == 2);
+    CHECK(requests(Affine::of(int_row_begin, 8), 8, false) == 1);
+    CHECK(requests(Affine::of(int_row_begin, 4), 8, false) == 2);
+    CHECK(requests(Affine::of(int_row_begin, 3), 24, false) == 3);
+}
+
 TEST_CASE("llvm: every chunk of every task runs once") {
     if (!have_llvm_backend()) return;
     CpuKernelBuilder b(DType::float64, 4);

@@ -188,6 +188,18 @@ TEST_CASE("interpret: accesses out of range name the buffer, the lane and the el
                    "index buffer senders is null"));
 }
 
+TEST_CASE("interpret: what is prefetched exists") {
+    const auto error = [](std::int64_t first, std::int64_t count) {
+        KernelBuilder b;
+        const BufferId x = b.input("x", 4);
+        b.then(Prefetch{x, Affine(first), count});
+        return internal_error_of([&] { Launch(2).floats(Floats(8)).run(b.kernel); });
+    };
+    CHECK(error(0, 8) == "(no error)");
+    CHECK(contains(error(5, 4), "element 8 of x is out of range, it has 8"));
+    CHECK(contains(error(-1, 2), "element -1 of x is out of range"));
+}
+
 TEST_CASE("interpret: index buffers that are null are the identity where that is allowed") {
     KernelBuilder b;
     b.integer("row");

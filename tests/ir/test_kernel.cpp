@@ -83,7 +83,8 @@ KernelBuilder every_construct() {
            ReduceStore{b.global(grad, times(s, 8), 0), {a, c}, StoreMode::atomic},
            CopyLanes{ring, Affine(0), x, times(s, 8), 5, true, StoreMode::store},
            CopyLanes{ring, Affine(0), grad, times(s, 8), 5, false, StoreMode::atomic}, SyncWarp{},
-           BulkReduce{ring, Affine(0), grad, times(s, 8), 4}, BulkWait{0});
+           BulkReduce{ring, Affine(0), grad, times(s, 8), 4}, BulkWait{0}, Prefetch{x, times(s, 8), 8},
+           Prefetch{out, times(e, 8), 3, true});
     return b;
 }
 
@@ -146,6 +147,8 @@ task t, 2 chunks
   sync
   bulk grad[8*s] += shared ring[0], 4
   bulk wait, 0 pending
+  prefetch x[8*s], 8
+  prefetch to write out[8*e], 3
 )");
 }
 
@@ -213,6 +216,7 @@ TEST_CASE("kernel: verify accepts the sample") { CHECK(Sample().error(Comment{"f
 
 TEST_CASE("kernel: verify refuses registers that are not there") {
     CHECK_REFUSED("register c is read before it is assigned\n  at: a = c", (Move{s.a, s.c}));
+    CHECK_REFUSED("nothing to prefetch", (Prefetch{s.out, 0, 0}));
     CHECK_REFUSED("register c is read before it is assigned", (Fma{s.a, s.a, 2.0, s.c}));
     CHECK_REFUSED("register c is read before it is assigned", (Store{s.b.global(s.out, 0), {s.c}, StoreMode::store}));
     CHECK_REFUSED("register c is read before it is assigned", (LaneSum{{s.u}, {s.c}}));

@@ -17,6 +17,7 @@ Schedule full_schedule() {
     s.ring = {3, CopyMechanism::barrier};
     s.stage_rows = true;
     s.bulk_reduce = true;
+    s.prefetch = 2;
     s.deterministic = true;
     s.warps_per_block = 2;
     s.min_blocks = 3;
@@ -49,6 +50,7 @@ TEST_CASE("schedule: printed form") {
           "ring: 3 stages by barrier\n"
           "receiver rows pass through shared memory\n"
           "sender rows leave by bulk reduction\n"
+          "rows are asked for 2 edges ahead\n"
           "sums that meet in memory are added in a fixed order\n"
           "because: it \"fits\"\n"
           "task: paths 0 2; lanes over axis 1 channels [0, 64), 2 a lane; loops chunk > receiver > edge\n"
