@@ -58,9 +58,13 @@ class TensorProductConv(nn.Module):
         if self.weight_numel > 0:
             if w is None:
                 raise RuntimeError(f"flashtp: w is None; the paths have {self.weight_numel} weights")
-            operands.append(w.reshape(1, -1) if self.shared_weights else w)
-        index = receiver_index(receiver, sender, x.shape[0] if num_out is None else num_out, x.shape[0])
-        return tensor_product(operands, index, Request(self.problem))[0]
+            operands.append(w.reshape(1, self.weight_numel) if self.shared_weights else w)
+        senders = x.shape[0]
+        receivers = senders if num_out is None else num_out
+        if torch.jit.is_scripting():
+            row_ptr, by_position, edge, _ = torch.ops.flashtp.receiver_index(receiver, sender, receivers, senders)
+            return torch.ops.flashtp.tensor_product(operands, [row_ptr, by_position, edge], self.problem, 0, 1, 0)[0]
+        return tensor_product(operands, receiver_index(receiver, sender, receivers, senders), Request(self.problem))[0]
 
     def extra_repr(self) -> str:
         return (f"{self.irreps_in1} x {self.irreps_in2} -> {self.irreps_out} | {len(self.instructions)} paths | "

@@ -6,22 +6,19 @@ from .specification import facts
 
 def run_batched(run, request, size, operands, index, in_dims):
     """The outputs of ``size`` copies of a request, stacked first. ``in_dims`` says where the copies are, None for what they share."""
-    tensors = [torch.movedim(t, dim, 0) if dim is not None else t.expand(size, *t.shape)
-               for t, dim in zip((*operands, *index), in_dims)]
+    tensors = (*operands, *index)
+    if size == 0:
+        one = [t if dim is None else t.new_zeros(t.movedim(dim, 0).shape[1:]) for t, dim in zip(tensors, in_dims)]
+        outputs = run(one[:len(operands)], one[len(operands):], request)
+        return tuple(t.new_empty(0, *t.shape) for t in outputs)
+    tensors = [t.expand(size, *t.shape) if dim is None else t.movedim(dim, 0) for t, dim in zip(tensors, in_dims)]
     operands, index = tensors[:len(operands)], tensors[len(operands):]
     # Shared weights have one row for all edges, so copies that differ in them, or in their gradient, are no larger problem.
-    if size == 0 or facts(request.problem).shared_weights:
-        return _one_by_one(run, request, size, operands, index)
-    folded = run([t.reshape(-1, t.shape[-1]) for t in operands], _fold_index(index, operands[0].shape[1]), request)
-    return tuple(t.reshape(size, -1, t.shape[-1]) for t in folded)
-
-
-def _one_by_one(run, request, size, operands, index):
-    if size == 0:
-        one = run([t.new_empty(t.shape[1:]) for t in operands], [t.new_zeros(t.shape[1:]) for t in index], request)
-        return tuple(t.new_empty(0, *t.shape) for t in one)
-    copies = [run([t[b] for t in operands], [t[b] for t in index], request) for b in range(size)]
-    return tuple(torch.stack(outputs) for outputs in zip(*copies))
+    if facts(request.problem).shared_weights:
+        copies = [run([t[b] for t in operands], [t[b] for t in index], request) for b in range(size)]
+        return tuple(torch.stack(outputs) for outputs in zip(*copies))
+    folded = run([t.flatten(0, 1) for t in operands], _fold_index(index, operands[0].shape[1]), request)
+    return tuple(t.unflatten(0, (size, t.shape[0] // size)) for t in folded)
 
 
 def _fold_index(index, senders):

@@ -8,23 +8,32 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
-from . import _library, specification
 from .derivatives import INPUTS, Request, gradient_of, output_names, present_inputs
 from .folding import run_batched
+
+# Sums over many products need more digits than 16-bit types have: under autocast all of it is done in this type.
+AUTOCAST_DTYPE = torch.float32
 
 _operator = torch.ops.flashtp.tensor_product.default
 
 
 def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
     """The outputs of a request, in the order of their names; ``index`` is (row_ptr, sender, edge), or empty for a plain batch."""
-    if _transform_is_active():
-        return TensorProductFunction.apply(request, len(operands), *operands, *index)
+    if not torch.compiler.is_compiling() and _transform_is_active():
+        return TensorProductFunction.apply(request, len(operands), *_autocast(operands), *index)
     return tuple(_operator(operands, index, *request))
 
 
 def _transform_is_active() -> bool:
     """Whether a torch.func transform or forward mode is at work, which see through Python functions only."""
     return torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0
+
+
+def _autocast(operands: Sequence[Tensor]) -> list[Tensor]:
+    """What the operator's autocast rule does, but seen by transforms."""
+    if not torch.is_autocast_enabled(operands[0].device.type):
+        return list(operands)
+    return [t if t.dtype == torch.float64 else t.to(AUTOCAST_DTYPE) for t in operands]
 
 
 class TensorProductFunction(torch.autograd.Function):
@@ -44,8 +53,9 @@ class TensorProductFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *incoming):
-        operands, index = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
-        results = [None] * (2 + len(ctx.saved_tensors))
+        saved = ctx.saved_tensors
+        operands, index = saved[:ctx.count], saved[ctx.count:]
+        results = [None] * (2 + len(saved))
         needed = ctx.needs_input_grad[2:2 + ctx.count]
         given = [g is not None for g in incoming]
         if not any(needed) or not any(given):
@@ -58,8 +68,8 @@ class TensorProductFunction(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx, _request, _count, *tangents):
-        operands, index = ctx.saved_tensors[:ctx.count], ctx.saved_tensors[ctx.count:]
-        return forward_derivative(ctx.request, operands, tangents[:ctx.count], index)
+        saved = ctx.saved_tensors
+        return forward_derivative(ctx.request, saved[:ctx.count], tangents[:ctx.count], saved[ctx.count:])
 
     @staticmethod
     def vmap(info, in_dims, request, count, *tensors):

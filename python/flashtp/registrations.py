@@ -2,21 +2,17 @@
 import torch
 
 from . import _library, specification
-from .derivatives import Request, output_names
-from .functions import TensorProductFunction
+from .derivatives import INPUTS, Request, output_names, present_inputs
+from .folding import run_batched
+from .functions import AUTOCAST_DTYPE, TensorProductFunction
 
 _library_fragment = torch.library.Library("flashtp", "FRAGMENT")
 
 
 @torch.library.register_fake("flashtp::tensor_product")
 def _(operands, index, problem, order, outputs, absent):
-    from .derivatives import INPUTS, present_inputs
-
     known = {INPUTS[i]: t for i, t in zip(present_inputs(order, absent, len(operands)), operands)}
-    if index:
-        receivers = index[0].shape[0] - 1
-    else:
-        receivers = operands[1].shape[0]
+    receivers = index[0].shape[0] - 1 if index else operands[1].shape[0]
 
     def output(name):
         kind = name[-1]
@@ -33,6 +29,20 @@ def _(receiver, sender, receivers, senders):
         return receiver.new_empty(count, dtype=torch.int32)
 
     return ints(receivers + 1), ints(sender.shape[0]), ints(sender.shape[0]), receiver.new_empty(2, dtype=torch.int64)
+
+
+for device in ("cpu", "cuda"):
+    torch.library.register_autocast("flashtp::tensor_product", device, AUTOCAST_DTYPE, lib=_library_fragment)
+
+
+@torch.library.register_vmap("flashtp::tensor_product", lib=_library_fragment)
+def _(info, in_dims, operands, index, problem, order, outputs, absent):
+    def run(operands, index, request):
+        return torch.ops.flashtp.tensor_product(operands, index, *request)
+
+    batched = run_batched(run, Request(problem, order, outputs, absent), info.batch_size, operands, index,
+                          (*in_dims[0], *in_dims[1]))
+    return list(batched), [0] * len(batched)
 
 
 def _python_derivatives(operands, index, problem, order, outputs, absent):
