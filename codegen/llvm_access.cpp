@@ -1,12 +1,10 @@
 // Loads and stores: which instructions an access pattern takes.
 #include <algorithm>
 #include <bit>
-#include <numeric>
 
 #include "codegen/llvm_lanes.hpp"
 #include "codegen/llvm_task.hpp"
 #include "ir/error.hpp"
-#include "ir/kernel_divisors.hpp"
 
 namespace flashtp::llvm_text {
 namespace {
@@ -279,14 +277,12 @@ void TaskEmitter::store_scattered(const Access& to, const Elements& memory, cons
                              memory.element(values[k], kernel_.lanes, lane), accumulate);
 }
 
-/// One request a line of 64 bytes, and one for the last element unless it is known to lie in a line with others.
+/// One request every 64 bytes and one for the last element: operands need not start where a line does.
 void TaskEmitter::statement(const Prefetch& node) {
     const Elements memory(text_, kernel_.buffers[node.buffer].dtype, masked_loads_);
     const Address base = address(node.buffer, node.base);
     const auto line = static_cast<std::int64_t>(64 / size_of(memory.dtype()));
-    const std::int64_t aligned = std::gcd(divisor_of(node.base, divisors_), line);
-    const std::int64_t end = node.count <= aligned || aligned == line ? node.count : node.count + line - 1;
-    for (std::int64_t first = 0; first < end; first += line) {
+    for (std::int64_t first = 0; first < node.count + line - 1; first += line) {
         const Name at = behind(memory, base, std::min(first, node.count - 1));
         text_.line("call void @llvm.prefetch.p0(ptr {}, i32 {}, i32 3, i32 1)", at, node.write ? 1 : 0);
     }

@@ -5,7 +5,6 @@
 
 #include "codegen/llvm_lanes.hpp"
 #include "ir/error.hpp"
-#include "ir/kernel_divisors.hpp"
 
 namespace flashtp::llvm_text {
 namespace {
@@ -44,8 +43,7 @@ std::int64_t trips(std::int64_t begin, std::int64_t end, std::int64_t step) {
 
 TaskEmitter::TaskEmitter(const Kernel& kernel, const KernelTask& task, const Elements& compute, FunctionText& text,
                          bool masked_loads)
-    : kernel_(kernel), task_(task), compute_(compute), text_(text), masked_loads_(masked_loads), windows_(task.windows, -1),
-      divisors_(int_divisors(task)) {
+    : kernel_(kernel), task_(task), compute_(compute), text_(text), masked_loads_(masked_loads), windows_(task.windows, -1) {
     now_.registers.resize(task.registers.size());
     now_.ints.resize(std::max<std::size_t>(task.ints.size(), 3));
     now_.int_depth.resize(now_.ints.size());

@@ -110,7 +110,6 @@ class TaskEmitter {
     std::string label_ = "entry";  ///< of the block being written
     int depth_ = 0, labels_ = 0;
     std::vector<BufferId> windows_;
-    const std::vector<std::int64_t> divisors_;  ///< what each integer is a multiple of
 };
 
 }  // namespace flashtp::llvm_text
