@@ -252,6 +252,17 @@ flashtp_status flashtp_run_cpu(const flashtp_program* program, void* const* oper
     });
 }
 
+flashtp_status flashtp_run_cpu_on(const flashtp_program* program, void* const* operands, int32_t count,
+                                  const flashtp_graph* graph, const flashtp_pool* pool) {
+    return guarded([&] {
+        need(program, "program");
+        const auto given = read_struct(pool, "pool", offsetof(flashtp_pool, threads) + sizeof(std::int32_t));
+        if (!given.parallel) throw ArgumentError("pool.parallel is null");
+        program->program->run_cpu(operand_span(operands, count), graph_view(graph), given.threads,
+                                  parallel_on({given.parallel, given.user}));
+    });
+}
+
 flashtp_status flashtp_launch_cuda(const flashtp_program* program, void* const* operands, int32_t count,
                                    const flashtp_graph* graph, void* stream) {
     return guarded(

@@ -6,7 +6,6 @@
 #include <new>
 
 #include "ir/error.hpp"
-#include "runtime/thread_pool.hpp"
 
 namespace flashtp {
 namespace {
@@ -280,17 +279,16 @@ void CpuRunner::add_copies(const Run& run, int thread) const {
 }
 
 void CpuRunner::run(std::span<void* const> operands, const GraphView& graph, std::span<const std::unique_ptr<Module>> modules,
-                    int threads) {
+                    int threads, const ParallelFor& pool) {
     std::unique_ptr<Memory> memory = take_memory();
     Run run{operands, graph, modules, threads, parts_of(graph, threads), memory.get(), {}, {}, {}, {}};
     prepare(run);
-    parallel(threads, [&](int thread) { zero(run, thread); });
+    if (std::ranges::any_of(outputs_, &OutputRule::zeroed)) pool(threads, [&](int thread) { zero(run, thread); });
     for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
-        parallel(threads, [&](int thread) { run.for_each_part(thread, [&](int part) { run_pass(run, pass, part); }); });
+        pool(threads, [&](int thread) { run.for_each_part(thread, [&](int part) { run_pass(run, pass, part); }); });
     }
-    const bool several =
-        run.parts > 1 && std::any_of(outputs_.begin(), outputs_.end(), [](const OutputRule& o) { return o.shared_rows; });
-    if (several) parallel(threads, [&](int thread) { add_copies(run, thread); });
+    const bool several = run.parts > 1 && std::ranges::any_of(outputs_, &OutputRule::shared_rows);
+    if (several) pool(threads, [&](int thread) { add_copies(run, thread); });
     give_back(std::move(memory));
 }
 

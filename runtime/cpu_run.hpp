@@ -12,6 +12,7 @@
 #include "runtime/arguments.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/graph_view.hpp"
+#include "runtime/thread_pool.hpp"
 
 namespace flashtp {
 
@@ -38,7 +39,8 @@ class CpuRunner {
     /// Same operands, graph and number of threads give the same bits: every thread adds to its own copy of rows that several
     /// threads write, and copies are added in the order of threads. In a deterministic run the parts that have copies follow from
     /// the graph, and a thread works through several of them.
-    void run(std::span<void* const> operands, const GraphView&, std::span<const std::unique_ptr<Module>> modules, int threads);
+    void run(std::span<void* const> operands, const GraphView&, std::span<const std::unique_ptr<Module>> modules, int threads,
+             const ParallelFor& pool);
 
   private:
     /// Consecutive kernels over the same rows: they take turns on each block of rows, so that caches serve all of them.

@@ -88,7 +88,7 @@ void Program::check(std::span<void* const> pointers, const GraphView& graph, std
     if (graph.edges > 0 && graph.senders == 0) user_error("there are {} edges and no senders", graph.edges);
 }
 
-void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, int threads) const {
+void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, int threads, const ParallelFor& pool) const {
     if (!cpu_) user_error("the program is compiled for {}, not for a CPU", parts_.target.name);
     if (threads < 1) user_error("the number of threads is {}; it must be 1 or more", threads);
     check(operands, graph, size_of(parts_.problem.dtype));
@@ -98,7 +98,7 @@ void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, i
             user_error("row_ptr runs from {} to {}; it must run from 0 to the number of edges, {}", first, last, graph.edges);
         }
     }
-    cpu_->run(operands, graph, modules(), threads);
+    cpu_->run(operands, graph, modules(), threads, pool);
 }
 
 void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {

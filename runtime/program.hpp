@@ -62,7 +62,7 @@ class Program {
 
     /// Runs all kernels on this host's cores. Pointers are in the order of operands() and aligned to their element type.
     /// Outputs are overwritten. Throws UserError for null or misaligned pointers and row counts that do not fit.
-    void run_cpu(std::span<void* const> operands, const GraphView&, int threads) const;
+    void run_cpu(std::span<void* const> operands, const GraphView&, int threads, const ParallelFor& pool = parallel) const;
 
     /// Enqueues zeroing and all kernels on a CUstream of the current context; device pointers, aligned to 16 bytes. After
     /// prepare() in the same context it neither allocates nor synchronises.

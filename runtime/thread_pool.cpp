@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "ir/error.hpp"
 #include "runtime/options.hpp"
 
 namespace flashtp {
@@ -39,6 +40,10 @@ class Job {
     void helper_done() {
         const std::lock_guard lock(mutex_);
         if (--pending_ == 0) done_.notify_one();
+    }
+    int pending() {
+        const std::lock_guard lock(mutex_);
+        return pending_;
     }
     void wait_for_helpers() {
         std::unique_lock lock(mutex_);
@@ -157,6 +162,21 @@ void parallel(int threads, const std::function<void(int thread)>& work) {
     for (const int thread : own) job.run(thread);
     job.wait_for_helpers();
     job.throw_first_error();
+}
+
+ParallelFor parallel_on(CallerPool pool) {
+    return [pool](int threads, const std::function<void(int)>& work) {
+        Job job(work, threads);
+        for (int thread = 0; thread < threads; ++thread) job.expect_helper();
+        const auto part = [](void* context, std::int32_t number) {
+            Job& mine = *static_cast<Job*>(context);
+            mine.run(number);
+            mine.helper_done();
+        };
+        pool.run(pool.user, threads, part, &job);
+        if (const int missing = job.pending()) user_error("the caller's pool left out {} of {} numbers", missing, threads);
+        job.throw_first_error();
+    };
 }
 
 int helper_threads() { return Pool::current().size(); }

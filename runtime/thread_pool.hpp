@@ -1,6 +1,7 @@
 // Threads that wait for work between runs of CPU kernels.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 namespace flashtp {
@@ -12,6 +13,19 @@ namespace flashtp {
 /// must not wait for another number. The first exception, by number, is thrown here after all have returned. A child of fork() gets
 /// helpers of its own.
 void parallel(int threads, const std::function<void(int thread)>& work);
+
+/// What `parallel` is, or a pool of somebody else's that does the same.
+using ParallelFor = std::function<void(int threads, const std::function<void(int thread)>& work)>;
+
+/// A pool of the caller's: `run` calls work(context, 0) ... work(context, count - 1), each once, on whatever threads and in
+/// whatever order, and returns when all have returned.
+struct CallerPool {
+    void (*run)(void* user, std::int32_t count, void (*work)(void* context, std::int32_t number), void* context) = nullptr;
+    void* user = nullptr;
+};
+/// Exceptions of `work` do not pass through the caller's pool; the first, by number, is thrown after it has returned. Throws
+/// UserError where the pool left a number out.
+ParallelFor parallel_on(CallerPool);
 
 /// Helpers this process has started.
 int helper_threads();

@@ -102,9 +102,15 @@ TEST_CASE("compile, ask, run") {
     auto graph = sized<flashtp_graph>();
     graph.edges = 3, graph.senders = 2, graph.receivers = 3;
     graph.row_ptr = row_ptr, graph.sender = index_sender, graph.edge = index_edge;
-    for (const int threads : {0, 1, 2}) {
+    auto pool = sized<flashtp_pool>();
+    pool.parallel = [](void*, int32_t numbers, flashtp_work work, void* context) {
+        while (numbers > 0) work(context, --numbers);
+    };
+    for (const int threads : {0, 1, 2, -3}) {
         std::fill_n(z, 6, NAN);
-        REQUIRE(flashtp_run_cpu(program.handle, operands, 4, &graph, threads) == FLASHTP_OK);
+        if (threads >= 0) REQUIRE(flashtp_run_cpu(program.handle, operands, 4, &graph, threads) == FLASHTP_OK);
+        pool.threads = -threads;  // the last run is on the caller's pool
+        if (threads < 0) REQUIRE(flashtp_run_cpu_on(program.handle, operands, 4, &graph, &pool) == FLASHTP_OK);
         float expected[6] = {};
         for (int e = 0; e < 3; ++e) {
             for (int u = 0; u < 2; ++u) {
@@ -168,6 +174,7 @@ TEST_CASE("every null argument is named") {
     CHECK(flashtp_program_explain(nullptr, 0, nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_program_prepare(nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_run_cpu(nullptr, nullptr, 0, nullptr, 1) == FLASHTP_INVALID_ARGUMENT);
+    CHECK(flashtp_run_cpu_on(nullptr, nullptr, 0, nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_launch_cuda(nullptr, nullptr, 0, nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_build_receiver_index(nullptr, nullptr, nullptr, nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_receiver_index_workspace(nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);

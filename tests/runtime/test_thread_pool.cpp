@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "ir/error.hpp"
 #include "runtime/thread_pool.hpp"
 
 using namespace flashtp;
@@ -92,3 +93,21 @@ TEST_CASE("thread pool: works in the child of a fork") {
     CHECK(WEXITSTATUS(status) == 0);
 }
 #endif
+
+TEST_CASE("thread pool: a pool of the caller's runs every number, exceptions go around it, a missing number is an error") {
+    int calls = 0;
+    const CallerPool backwards{[](void* user, std::int32_t count, void (*work)(void*, std::int32_t), void* context) {
+                                   ++*static_cast<int*>(user);
+                                   while (count > 0) work(context, --count);
+                               },
+                               &calls};
+    std::vector<int> order;
+    parallel_on(backwards)(3, [&](int number) { order.push_back(number); });
+    CHECK(order == std::vector<int>{2, 1, 0});
+    CHECK(calls == 1);
+    const auto failing = [&] { parallel_on(backwards)(3, [](int number) { throw std::runtime_error(std::to_string(number)); }); };
+    CHECK_THROWS_WITH_AS(failing(), "0", std::runtime_error);
+
+    const CallerPool lazy{[](void*, std::int32_t, void (*work)(void*, std::int32_t), void* context) { work(context, 0); }, nullptr};
+    CHECK_THROWS_WITH_AS(parallel_on(lazy)(3, [](int) {}), "the caller's pool left out 2 of 3 numbers", UserError);
+}

@@ -161,6 +161,20 @@ FLASHTP_API flashtp_status flashtp_program_prepare(const flashtp_program *progra
 FLASHTP_API flashtp_status flashtp_run_cpu(const flashtp_program *program, void *const *operands, int32_t count,
                                            const flashtp_graph *graph, int32_t threads);
 
+/* Threads of the caller's: OpenMP, oneTBB, a framework's pool. `parallel` calls work(context, 0) ... work(context, count - 1), each
+ * once, on any threads and in any order, and returns when all have returned. `work` neither throws nor waits for another number. */
+typedef void (*flashtp_work)(void *context, int32_t number);
+typedef struct flashtp_pool {
+    size_t size;
+    void (*parallel)(void *user, int32_t count, flashtp_work work, void *context);
+    void *user;
+    int32_t threads; /* count at most: as many as the pool runs at a time */
+    int32_t reserved;
+} flashtp_pool;
+/* flashtp_run_cpu on these threads, without any of this library's own. Results are those of flashtp_run_cpu with pool->threads. */
+FLASHTP_API flashtp_status flashtp_run_cpu_on(const flashtp_program *program, void *const *operands, int32_t count,
+                                              const flashtp_graph *graph, const flashtp_pool *pool);
+
 /* Enqueues on a CUstream (null: the default stream) of the current context, or of the first device's primary context where
  * there is none. Device pointers, aligned to 16 bytes (index arrays: 4). After flashtp_program_prepare in the same context it
  * neither allocates nor waits, and may be captured into a CUDA graph. */
