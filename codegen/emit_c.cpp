@@ -85,9 +85,10 @@ void KernelPrinter::cuda_rows() {
     out_.line(
         fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
                     kernel_.warps_per_block));
-    out_.line("if (first_row >= rows) return;");
-    out_.line("const int row_begin = static_cast<int>(first_row);");
-    out_.line("const int row_end = static_cast<int>(rows - first_row < rows_per_warp ? rows : first_row + rows_per_warp);");
+    out_.line("if (first_row >= static_cast<long long>(rows) * parts) return;");
+    out_.line("const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);");
+    out_.line("const int row_begin = static_cast<int>(first_row / parts);");
+    out_.line("const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;");
     const std::string type(c_type(kernel_.compute));
     if (kernel_.shared_elements > 0 || kernel_.stages > 0)
         out_.line("extern __shared__ __align__(128) unsigned char shared_memory[];");
@@ -114,7 +115,7 @@ void KernelPrinter::cuda_switch() {
         out_.line(labels);
         const std::string chunk =
             first == 0 ? "static_cast<int>(blockIdx.y)" : fmt::format("static_cast<int>(blockIdx.y) - {}", first);
-        out_.line(fmt::format("    {}({}{}, row_begin, row_end, lane, region, barriers);", functions_[n], arguments(),
+        out_.line(fmt::format("    {}({}{}, row_begin, row_end, part, lane, region, barriers);", functions_[n], arguments(),
                               chunks == 1 ? "0" : chunk));
         out_.line("    break;");
         first += chunks;
@@ -128,7 +129,7 @@ void KernelPrinter::cuda_entry() {
         if (is_argument(kernel_.buffers[b])) parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
     out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size,
                           kernel_.min_blocks));
-    out_.open(fmt::format("{}({}int rows, int rows_per_warp)", kernel_.name, parameters));
+    out_.open(fmt::format("{}({}int rows, int rows_per_warp, int parts, int part_edges)", kernel_.name, parameters));
     cuda_rows();
     cuda_switch();
     out_.close();

@@ -9,7 +9,7 @@ namespace flashtp {
 // ---- the ring -----------------------------------------------------------------------------------------------------------------
 
 bool TaskPrinter::issued_by_one_lane(const KernelStatement& s) const {
-    if (!dialect_.threads || kernel_.copy != CopyMechanism::barrier) return false;
+    if (!dialect_.threads || kernel_.copy != CopyMechanism::barrier || across_ > 0) return false;
     const auto* copy = std::get_if<AsyncCopy>(&s.node);
     return std::holds_alternative<StageFill>(s.node) || (copy && copy->bulk);
 }
@@ -26,7 +26,7 @@ void TaskPrinter::operator()(const RingBegin&) {
 void TaskPrinter::operator()(const StageFill& s) {
     filling_ = s.stage;
     if (dialect_.threads && kernel_.copy == CopyMechanism::barrier)
-        out_.line(fmt::format("warp::expect({}, {});", stage_barrier(s.stage), s.bulk_bytes));
+        out_.line(fmt::format("warp::expect({}, {});", stage_barrier(s.stage), sum(s.bulk_bytes, Place::shared)));
 }
 
 void TaskPrinter::operator()(const AsyncCopy& s) {
@@ -67,6 +67,22 @@ void TaskPrinter::operator()(const StageNext& s) {
     out_.line(fmt::format("if (++{0} == {1}) {{ {0} = 0;{2} }}", stage, kernel_.stages, flip));
 }
 
+// All lanes take part in what windows do; then each lane copies for its own iteration.
+void TaskPrinter::across_lanes(const For& s) {
+    across_ = s.across_lanes;
+    set_int(s.var, "lane");
+    bool open = false;
+    for (const KernelStatement& statement : s.body) {
+        if (!open && std::holds_alternative<AsyncCopy>(statement.node)) {
+            out_.open(fmt::format("if ({} < {})", name(s.var), sum(s.end)));
+            open = true;
+        }
+        std::visit(*this, statement.node);
+    }
+    if (open) out_.close();
+    across_ = 0;
+}
+
 // ---- windows ------------------------------------------------------------------------------------------------------------------
 
 void TaskPrinter::operator()(const WindowOpen& s) {
@@ -84,8 +100,13 @@ void TaskPrinter::operator()(const WindowOpen& s) {
 void TaskPrinter::operator()(const WindowRead& s) {
     const std::string& window = windows_[static_cast<std::size_t>(s.window)];
     const std::string position = sum(s.position);
-    set_int(s.var, dialect_.threads ? fmt::format("{}.read({}, lane)", window, position)
+    const std::string read = across_ > 0 ? fmt::format("read_across<{}>", across_) : "read";
+    set_int(s.var, dialect_.threads ? fmt::format("{}.{}({}, lane)", window, read, position)
                                     : fmt::format("{0} ? {0}[{1}] : {1}", window, position));
+}
+
+void TaskPrinter::operator()(const PartOfEdges& s) {
+    if (dialect_.threads) out_.line(fmt::format("if (!part.narrow({}, {})) return;", name(s.begin), name(s.end)));
 }
 
 // ---- additions in bulk --------------------------------------------------------------------------------------------------------

@@ -82,8 +82,15 @@ std::string TaskPrinter::read(const Element& e, Place place, int id) const {
 
 std::string TaskPrinter::write(const Element& e, Place place, int id, StoreMode mode, bool lanes_collide,
                                const std::string& v) const {
-    if (dialect_.threads && (mode == StoreMode::atomic || (mode == StoreMode::add && lanes_collide)))
-        return fmt::format("warp::atomic_add({}, {});", e.pointer, v);
+    const std::string atomic = fmt::format("warp::atomic_add({}, {});", e.pointer, v);
+    if (dialect_.threads && (mode == StoreMode::atomic || (mode == StoreMode::add && lanes_collide))) return atomic;
+    if (dialect_.threads && place == Place::global && added_by_parts(kernel_, buffer(id)))
+        return fmt::format("if (part.split) {} else {}", atomic, own_write(e, place, id, mode, v));
+    return own_write(e, place, id, mode, v);
+}
+
+/// Where no other warp writes.
+std::string TaskPrinter::own_write(const Element& e, Place place, int id, StoreMode mode, const std::string& v) const {
     if (mode != StoreMode::store) return fmt::format("{} += {};", e.lvalue, v);
     if (dialect_.threads && place == Place::global && buffer(id).streaming)
         return fmt::format("warp::store_once({}, {});", e.pointer, v);

@@ -46,7 +46,7 @@ void TaskPrinter::print(const std::string& function) {
     const std::string type(c_type(kernel_.compute));
     parameters += fmt::format("int {}, int {}, int {}, ", name(int_chunk), name(int_row_begin), name(int_row_end));
     parameters +=
-        dialect_.threads ? fmt::format("int lane, {}* region, warp::barrier* barriers", type) : fmt::format("{}* region", type);
+        dialect_.threads ? fmt::format("warp::Part part, int lane, {}* region, warp::barrier* barriers", type) : fmt::format("{}* region", type);
     out_.open(fmt::format("{} {}({})", dialect_.task_qualifiers, function, parameters));
     for (std::size_t s = 0; s < shared_.size(); ++s)
         out_.line(fmt::format("{}* const {} = region + {};", type, shared_[s], task_.shared[s].offset));
@@ -96,8 +96,8 @@ std::string TaskPrinter::terms(const Affine& a, Place place) const {
     return text;
 }
 
-std::string TaskPrinter::sum(const Affine& a) const {
-    const std::string variable = terms(a, Place::global);
+std::string TaskPrinter::sum(const Affine& a, Place place) const {
+    const std::string variable = terms(a, place);
     if (variable.empty()) return std::to_string(a.constant);
     if (a.constant == 0) return variable;
     return fmt::format("{} {} {}", variable, a.constant < 0 ? '-' : '+', a.constant < 0 ? -a.constant : a.constant);
@@ -120,6 +120,7 @@ void TaskPrinter::operator()(const IntMin& s) {
 }
 
 void TaskPrinter::operator()(const For& s) {
+    if (s.across_lanes && dialect_.threads) return across_lanes(s);
     const std::string& v = name(s.var);
     const std::string step = s.step == 1 ? "++" + v : fmt::format("{} += {}", v, s.step);
     out_.open(fmt::format("for ({} {} = {}; {} < {}; {})", types_.wide(s.var) ? "long long" : "int", v, sum(s.begin), v,

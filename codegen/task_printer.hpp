@@ -56,6 +56,7 @@ class TaskPrinter {
     void operator()(const WindowRead&);
     void operator()(const BulkReduce&);
     void operator()(const BulkWait&);
+    void operator()(const PartOfEdges&);
     void operator()(const SyncWarp&);
 
   private:
@@ -71,11 +72,12 @@ class TaskPrinter {
 
     void block(const Block&);
     bool issued_by_one_lane(const KernelStatement&) const;
+    void across_lanes(const For&);
 
     // names and integers
     const std::string& name(IntId id) const { return ints_[static_cast<std::size_t>(id)]; }
     std::string term(IntId, std::int64_t factor) const;
-    std::string sum(const Affine&) const;
+    std::string sum(const Affine&, Place = Place::global) const;
     std::string terms(const Affine&, Place) const;
     void set_int(IntId, const std::string& value);
 
@@ -96,6 +98,7 @@ class TaskPrinter {
     Element element(const Address&, std::int64_t component) const;
     std::string read(const Element&, Place, int buffer) const;
     std::string write(const Element&, Place, int buffer, StoreMode, bool lanes_collide, const std::string& value) const;
+    std::string own_write(const Element&, Place, int id, StoreMode, const std::string& v) const;
     /// Names the start of a multi-component access, so that it is printed once.
     Address named(const Address&, const Access&, bool constant);
     void reduce_run(const ReduceStore&, std::size_t first, std::size_t count);
@@ -118,6 +121,7 @@ class TaskPrinter {
     std::set<std::string> declared_;
     std::vector<std::string> scope_;
     bool declare_once(const std::string& name);
+    int across_ = 0;      ///< lanes of the loop that is printed, where its iterations are lanes
     IntId filling_ = -1;  ///< the stage that asynchronous copies go to
 };
 

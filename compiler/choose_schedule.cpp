@@ -34,7 +34,7 @@ class Scheduler {
         schedule_.rows_per_warp = knobs_.rows_per_warp;
         schedule_.prefetch = knobs_.prefetch;
         const bool staged = target_.platform == Platform::cuda && convolution_ && !demands_.general && knobs_.staged;
-        if (staged) schedule_.ring = {knobs_.stages, target_.copy, knobs_.hold_stage};
+        if (staged) schedule_.ring = {knobs_.stages, target_.copy, knobs_.stage_bytes};
         schedule_.stage_rows = staged;
         schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
         for (const PathGroup& group : groups()) add_group(group);
@@ -180,15 +180,15 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     }
     // Measured on an H200 over the layers of docs/performance.md: one choice an order that is near the best for all of them.
     struct Choice {
-        int register_budget, stages, min_blocks, rows_per_warp;
+        int register_budget, stages, stage_bytes, min_blocks, rows_per_warp;
     };
-    constexpr Choice choices[] = {{190, 3, 3, 2}, {150, 2, 3, 1}, {230, 2, 1, 1}, {230, 2, 1, 1}};
+    constexpr Choice choices[] = {{190, 2, 9216, 3, 2}, {150, 2, 4608, 3, 1}, {230, 2, 6144, 1, 1}, {230, 2, 6144, 1, 1}};
     const Choice& row = choices[request.order];
     knobs.register_budget = compute == DType::float32 ? row.register_budget : row.register_budget / 2;
     if (request.order >= 2) knobs.split_extent = 256;
     knobs.operations_per_task = 4000;  // beyond, straight-line code outgrows the instruction cache
     knobs.stages = row.stages;
-    knobs.hold_stage = true;
+    knobs.stage_bytes = row.stage_bytes;
     knobs.min_blocks = row.min_blocks;
     knobs.rows_per_warp = row.rows_per_warp;
     return knobs;

@@ -19,7 +19,7 @@ struct ScheduleKnobs {
     int operations_per_task = 0;   ///< straight-line multiply-adds of a task, all channel copies together
     bool staged = true;            ///< rows pass through shared memory; else direct loads and stores
     int stages = 0;
-    bool hold_stage = false;
+    std::int64_t stage_bytes = 0;  ///< as in Ring
     int warps_per_block = 4;
     int min_blocks = 1;
     int rows_per_warp = 1;

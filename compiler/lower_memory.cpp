@@ -1,4 +1,4 @@
-// Loads, stores and the ring of a task.
+// Loads and stores of a task.
 #include <algorithm>
 
 #include "compiler/lower_task.hpp"
@@ -63,7 +63,7 @@ void TaskLowering::load(ValueId value, int copy, Block& block) {
     Load node;
     for (int k = 0; k < program_.values[value].components; ++k) node.dst.push_back(reg(value, k, copy));
     const RingPlace* place = ring_.find(value);
-    node.from = place ? shared_access(ring_buffer_, Affine::of(stage_, ring_.stage_elements), *place, value, copy)
+    node.from = place ? shared_access(ring_buffer_, ring_slot(), *place, value, copy)
                       : access(value, copy, block);
     emit(block, std::move(node));
 }
@@ -250,27 +250,8 @@ bool TaskLowering::can_bulk_reduce(ValueId value) const {
     return width % unit == 0 && first % unit == 0 && slice_elements(value) % unit == 0;
 }
 
-std::vector<ValueId> TaskLowering::ring_inputs() const {
-    std::vector<ValueId> inputs;
-    const int edge = nest_.find_loop(LoopKind::edge);
-    const bool innermost = edge == nest_.loops() - 1 && edge > 0 && nest_.task().loops[edge - 1].kind == LoopKind::receiver;
-    if (schedule_.ring.stages == 0 || !innermost) return inputs;
-    for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
-        const Value& value = program_.values[v];
-        if (!nest_.place(v).read || !program_.is_input(v) || value.binding->view.pair || value.extents.size() > 1) continue;
-        if (value.row == Row::edge || value.row == Row::sender) inputs.push_back(v);
-    }
-    return inputs;
-}
-
 void TaskLowering::plan_shared() {
-    const std::vector<ValueId> inputs = ring_inputs();
-    if (!inputs.empty()) {
-        ring_ = plan_ring(nest_, inputs, static_cast<int>(chunk_channels_), chunks_, schedule_.ring.copy, size_of(compute_));
-        const std::int64_t size = ring_.stage_elements * schedule_.ring.stages;
-        ring_buffer_ = builder_.new_shared("ring", shared_elements_, size);
-        shared_elements_ += size;
-    }
+    plan_ring_buffer();
     plan_staging();
 }
 
@@ -291,64 +272,6 @@ void TaskLowering::plan_staging() {
     shared_elements_ += staging;
     if (reduce_elements_ > 0) reduce_buffer_ = builder_.new_shared("reduce", shared_elements_, 2 * reduce_elements_);
     shared_elements_ += 2 * reduce_elements_;
-}
-
-void TaskLowering::begin_ring(const Affine& first, const Affine& last, Block& block) {
-    stage_ = builder_.new_int("stage");
-    phase_ = builder_.new_int("phase");
-    fill_stage_ = builder_.new_int("fill_stage");
-    fill_ = builder_.new_int("fill");
-    emit(block, RingBegin{});
-    emit(block, IntLet{stage_, Affine(0)});
-    emit(block, IntLet{phase_, Affine(0)});
-    emit(block, IntLet{fill_stage_, Affine(0)});
-    emit(block, IntLet{fill_, first});
-    builder_.task.windows = 2;
-    emit(block, WindowOpen{0, buffers_.sender(), first, last});
-    emit(block, WindowOpen{1, buffers_.edge(), first, last});
-    const IntId k = builder_.new_int("k");
-    For prologue{k, Affine(0), Affine(schedule_.ring.stages), 1, {}};
-    fill_stage(prologue.body);
-    emit(block, std::move(prologue));
-}
-
-// Groups are counted, one an edge, so an empty one is committed where no edge is left; barriers are armed only for an edge.
-void TaskLowering::fill_stage(Block& block) {
-    If more{Affine::of(fill_), Affine::of(last_), {}};
-    const IntId s = builder_.new_int("s_fill"), e = builder_.new_int("e_fill");
-    emit(more.body, WindowRead{0, s, Affine::of(fill_)});
-    emit(more.body, WindowRead{1, e, Affine::of(fill_)});
-    emit(more.body, StageFill{fill_stage_, ring_.bulk_bytes});
-    for (const RingPiece& piece : ring_.pieces) {
-        const Operand& operand = program_.operands[piece.operand];
-        const Affine source = Affine::of(operand.row == Row::sender ? s : e, operand.width) + Affine(piece.first) +
-                              (piece.chunk_factor ? Affine::of(int_chunk, piece.chunk_factor) : Affine(0));
-        emit(more.body, AsyncCopy{ring_buffer_, Affine::of(fill_stage_, ring_.stage_elements) + Affine(piece.shared),
-                                  buffers_.operand(piece.operand), source, piece.count, piece.bulk, piece.vector});
-    }
-    const bool groups = schedule_.ring.copy == CopyMechanism::groups;
-    if (!groups) emit(more.body, StageCommit{fill_stage_});
-    emit(block, std::move(more));
-    if (groups) emit(block, StageCommit{fill_stage_});
-    emit(block, IntSet{fill_, Affine::of(fill_) + Affine(1)});
-    emit(block, StageNext{fill_stage_, std::nullopt});
-}
-
-// Unless the stage is held, all of it goes to registers and it is filled again: the next copies run under this edge's arithmetic.
-void TaskLowering::read_ring(Block& block) {
-    emit(block, StageWait{stage_, phase_});
-    if (schedule_.ring.hold) return;
-    for (const auto& [v, place] : ring_.places) {
-        for (int copy = 0; copy < copies_of(v); ++copy) load(v, copy, block);
-        loaded_[v] = true;
-    }
-    release_ring(block);
-}
-
-void TaskLowering::release_ring(Block& block) {
-    emit(block, SyncWarp{});
-    fill_stage(block);
-    emit(block, StageNext{stage_, phase_});
 }
 
 }  // namespace flashtp

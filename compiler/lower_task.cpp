@@ -129,7 +129,13 @@ void TaskLowering::receiver_loop(int depth, const std::vector<int>& statements, 
     const IntId begin = builder_.new_int("edge_begin"), end = builder_.new_int("edge_end");
     receiver_ = builder_.new_int("n");
     position_ = builder_.new_int("i");
+    const bool gpu = target_.platform == Platform::cuda;
     emit(block, IntLoad{begin, buffers_.row_ptr(), Affine::of(int_row_begin)});
+    if (gpu || schedule_.prefetch > 0) {
+        last_ = builder_.new_int("edge_last");
+        emit(block, IntLoad{last_, buffers_.row_ptr(), Affine::of(int_row_end)});
+    }
+    if (gpu) emit(block, PartOfEdges{begin, last_});
     emit(block, IntLet{position_, Affine::of(begin)});
     // The end of a receiver's edges is loaded one receiver ahead: its latency hides behind the edges before.
     const IntId next_end = builder_.new_int("next_edge_end");
@@ -138,13 +144,10 @@ void TaskLowering::receiver_loop(int depth, const std::vector<int>& statements, 
         half_ = builder_.new_int("half");
         emit(block, IntLet{half_, Affine(0)});
     }
-    if (uses_ring() || schedule_.prefetch > 0) {
-        last_ = builder_.new_int("edge_last");
-        emit(block, IntLoad{last_, buffers_.row_ptr(), Affine::of(int_row_end)});
-    }
     if (uses_ring()) begin_ring(Affine::of(begin), Affine::of(last_), block);
     For rows{receiver_, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
-    emit(rows.body, IntLet{end, Affine::of(next_end)});
+    if (gpu) emit(rows.body, IntMin{end, Affine::of(next_end), Affine::of(last_)});
+    else emit(rows.body, IntLet{end, Affine::of(next_end)});
     If more{Affine::of(receiver_) + Affine(1), Affine::of(int_row_end), {}};
     emit(more.body, IntLoad{next_end, buffers_.row_ptr(), Affine::of(receiver_) + Affine(2), false, false});
     emit(rows.body, std::move(more));
@@ -167,9 +170,8 @@ void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Bloc
     For edges{position, Affine::of(position_), Affine::of(last_of_receiver_), 1, {}};
     edge_rows(statements, position, edges.body);
     if (schedule_.prefetch > 0) prefetch_rows(statements, Affine::of(position), Affine::of(last_) + Affine(-1), edges.body);
-    if (uses_ring()) read_ring(edges.body);
     region(depth + 1, statements, edges.body);
-    if (uses_ring() && schedule_.ring.hold) release_ring(edges.body);
+    if (uses_ring()) leave_slot(position, edges.body);
     emit(block, std::move(edges));
 }
 

@@ -72,7 +72,7 @@ class TaskLowering {
     void term(const ScalarStep& step, int copy, Block& block);
     bool lane_dst(const ScalarStep& step) const { return nest_.place(step.dst).lane; }
 
-    // lower_memory.cpp: loads, stores, the ring
+    // lower_memory.cpp: loads and stores
     Access access(ValueId value, int copy, Block& block);
     Access shared_access(SharedId shared, Affine base, const RingPlace& place, ValueId value, int copy) const;
     Affine row_base(ValueId value) const;
@@ -90,14 +90,19 @@ class TaskLowering {
     bool can_bulk_reduce(ValueId value) const;
     void plan_shared();
     void plan_staging();
-    std::vector<ValueId> ring_inputs() const;
-    void begin_ring(const Affine& first, const Affine& last, Block& block);
-    void fill_stage(Block& block);
     Affine slice(ValueId value, IntId row) const;
     RingPlace slice_place(ValueId value) const;
     std::int64_t slice_elements(ValueId value) const;
-    void read_ring(Block& block);
-    void release_ring(Block& block);
+
+    // lower_ring.cpp
+    std::vector<ValueId> ring_inputs() const;
+    void plan_ring_buffer();
+    void begin_ring(const Affine& first, const Affine& last, Block& block);
+    void wait_stage(const Affine& position, Block& block);
+    void fill_stage(Block& block);
+    void copy_edges(IntId count, Block& block);
+    Affine ring_slot() const;
+    void leave_slot(IntId position, Block& block);
     bool in_ring(ValueId value) const { return ring_.find(value) != nullptr; }
 
     // lower_prefetch.cpp
@@ -132,10 +137,11 @@ class TaskLowering {
     std::map<int, IntId> axis_;          // loop variable of an axis class
 
     RingPlan ring_;
+    std::int64_t stage_edges_ = 1;       // edges of a ring stage
     SharedId ring_buffer_ = -1, staging_ = -1, reduce_buffer_ = -1;
     std::int64_t shared_elements_ = 0, reduce_elements_ = 0;
     std::vector<ValueId> reduced_;       // outputs that leave by bulk reduction
-    IntId stage_ = -1, phase_ = -1, fill_stage_ = -1, fill_ = -1, last_ = -1, half_ = -1;
+    IntId stage_ = -1, phase_ = -1, slot_ = -1, fill_stage_ = -1, fill_ = -1, last_ = -1, half_ = -1;
 };
 
 }  // namespace flashtp

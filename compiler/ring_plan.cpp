@@ -32,7 +32,7 @@ class Planner {
             return std::tie(a.operand, a.chunk_factor, a.first) < std::tie(b.operand, b.chunk_factor, b.first);
         });
         for (std::size_t begin = 0; begin < runs_.size();) begin = add_piece(begin);
-        plan_.stage_elements = round_up(next_, bulk_alignment / bytes_);
+        plan_.edge_elements = round_up(next_, bulk_alignment / bytes_);
         return std::move(plan_);
     }
 

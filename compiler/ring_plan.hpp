@@ -1,4 +1,4 @@
-// What a stage of the ring holds: contiguous pieces of edge and sender rows, and where each value finds its numbers there.
+// What the ring holds of an edge: contiguous pieces of edge and sender rows, and where each value finds its numbers there.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace flashtp {
 
-/// One asynchronous copy: `count` elements of an operand's row from first + chunk * chunk_factor on, to `shared` in the stage.
+/// One asynchronous copy: `count` elements of an operand's row from first + chunk * chunk_factor on, to `shared` in the edge's slot.
 struct RingPiece {
     OperandId operand = 0;
     std::int64_t first = 0, chunk_factor = 0, count = 0, shared = 0;
@@ -16,7 +16,7 @@ struct RingPiece {
     int vector = 1;  ///< elements a lane copies at a time, where not bulk
 };
 
-/// Where a value lies in a stage.
+/// Where a value lies in a slot.
 struct RingPlace {
     std::int64_t shared = 0, lane_stride = 0, component_stride = 1;
 };
@@ -24,7 +24,7 @@ struct RingPlace {
 struct RingPlan {
     std::vector<RingPiece> pieces;
     std::vector<std::pair<ValueId, RingPlace>> places;
-    std::int64_t stage_elements = 0, bulk_bytes = 0;
+    std::int64_t edge_elements = 0, bulk_bytes = 0;
     bool has_elements = false;  ///< some piece is not a bulk copy
 
     const RingPlace* find(ValueId value) const;

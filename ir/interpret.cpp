@@ -24,8 +24,13 @@ void run_rows(const std::vector<Plan>& plans, const InterpreterArguments& argume
         for (std::size_t t = 0; t < plans.size(); ++t) {
             const bool unordered = plans[t].kernel->target.platform != Platform::cpu;
             for (std::int64_t chunk = 0; chunk < plans[t].task->chunks; ++chunk) {
-                warps[t].run({chunk, begin, end, writer});
-                writer += unordered;
+                for (int part = 0; part < arguments.parts; ++part) {
+                    const std::int64_t first = part * arguments.part_edges;
+                    const bool last = part + 1 == arguments.parts;
+                    warps[t].run({chunk, begin, end, first, last ? INT64_MAX : first + arguments.part_edges, arguments.parts > 1,
+                                  writer});
+                    writer += unordered;
+                }
             }
         }
         ++writer;
@@ -41,6 +46,8 @@ std::int64_t rows_at_once(const Kernel& kernel, const InterpreterArguments& argu
 }  // namespace
 
 void interpret(const Kernel& kernel, const InterpreterArguments& arguments) {
+    const bool splits = kernel.receiver_rows && kernel.target.platform == Platform::cuda;
+    if (arguments.parts != 1 && !splits) internal_error("kernel {}: only receivers on a GPU are split", kernel.name);
     verify(kernel);
     std::vector<Plan> plans;
     for (const KernelTask& task : kernel.tasks) plans.push_back(interpreter::make_plan(kernel, task));

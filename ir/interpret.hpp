@@ -22,6 +22,8 @@ struct InterpreterArguments {
         buffers;  ///< in the order of Kernel::buffers without tables; the caller zeroes what is `zeroed`
     std::int64_t rows = 0;
     int rows_per_warp = 0;  ///< 0: the kernel's default on a GPU; on a CPU all rows in one call, else rows a call (a thread)
+    int parts = 1;          ///< warps a receiver; more than one: with one row a warp
+    std::int64_t part_edges = 0;  ///< edges of every part but the last, which takes the rest
     bool complete_outputs = true;  ///< an element of an output that is not zeroed has to be written
 };
 

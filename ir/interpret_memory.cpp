@@ -17,10 +17,10 @@ void Site::fail(const std::string& what) const {
 
 std::string lane_text(int lane) { return lane == some_lane ? "some lane" : fmt::format("lane {}", lane); }
 
-GlobalMemory::GlobalMemory(const Kernel& kernel, const InterpreterArguments& arguments) : kernel_(kernel) {
+GlobalMemory::GlobalMemory(const Kernel& kernel, const InterpreterArguments& arguments) : kernel_(kernel), split_(arguments.parts > 1) {
     std::size_t next = 0;
     for (const Buffer& b : kernel.buffers) {
-        Memory m{&b, nullptr, 0, b.dtype == DType::float64, {}};
+        Memory m{&b, nullptr, 0, b.dtype == DType::float64, b.zeroed || (split_ && added_by_parts(kernel, b)), {}};
         if (b.kind == BufferKind::table) {
             m.elements = static_cast<std::int64_t>(b.table.size());
         } else {
@@ -64,7 +64,7 @@ void GlobalMemory::note_write(const Site& site, Memory& m, std::int64_t index, S
         last.warp = writer;
         return;
     }
-    if (last.kind == Writer::none && !m.declared->zeroed)
+    if (last.kind == Writer::none && !m.zeroed)
         site.fail(where() + " is added to, but neither zeroed nor stored before");
     const bool atomics = mode == StoreMode::atomic && (last.kind == Writer::none || last.kind == Writer::atomic);
     if (!own && !atomics) site.fail(where() + " is added to, but another warp writes it without atomics, or this one does");
@@ -75,7 +75,7 @@ void GlobalMemory::note_write(const Site& site, Memory& m, std::int64_t index, S
 
 void GlobalMemory::check_complete() const {
     for (const Memory& m : memories_) {
-        if (m.declared->zeroed || !m.declared->operand) continue;
+        if (m.zeroed || !m.declared->operand) continue;
         for (std::size_t n = 0; n < m.writers.size(); ++n) {
             if (m.writers[n].kind != Writer::none) continue;
             internal_error("kernel {}: element {} of {} is neither written nor zeroed", kernel_.name, n, m.declared->name);

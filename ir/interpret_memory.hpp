@@ -41,6 +41,7 @@ class GlobalMemory {
     template <class T>
     void put(const Site& site, BufferId id, std::int64_t index, T value, StoreMode mode, std::uint32_t writer, int lane) {
         Memory& m = at(site, id, index, lane);
+        if (split_ && added_by_parts(kernel_, *m.declared)) mode = StoreMode::atomic;
         note_write(site, m, index, mode, writer, lane);
         if (m.wide)
             assign(static_cast<double*>(m.data)[index], value, mode);
@@ -67,6 +68,7 @@ class GlobalMemory {
         void* data;
         std::int64_t elements;
         bool wide;                    ///< float64
+        bool zeroed;                  ///< by who launches
         std::vector<Writer> writers;  ///< of outputs
     };
 
@@ -87,6 +89,7 @@ class GlobalMemory {
     static void note_write(const Site&, Memory&, std::int64_t index, StoreMode, std::uint32_t writer, int lane);
 
     const Kernel& kernel_;
+    bool split_;  ///< receivers have several warps
     std::vector<Memory> memories_;
 };
 

@@ -26,6 +26,7 @@ template <class T>
 void Warp<T>::run(const WarpRange& range) {
     shared_.reset();
     writer_ = range.writer;
+    range_ = range;
     integer(int_chunk) = range.chunk;
     integer(int_row_begin) = range.row_begin;
     integer(int_row_end) = range.row_end;
@@ -48,6 +49,8 @@ template <class T>
 std::size_t Warp<T>::operator()(const LoopHead& s) {
     integer(s.loop->var) = value(s.loop->begin);
     loop_ends_[s.slot] = value(s.loop->end);
+    if (const int lanes = s.loop->across_lanes; lanes && loop_ends_[s.slot] - integer(s.loop->var) > lanes)
+        site_.fail(fmt::format("a loop across {} lanes runs to {}", lanes, loop_ends_[s.slot]));
     return integer(s.loop->var) < loop_ends_[s.slot] ? next_ : s.exit;
 }
 
@@ -75,7 +78,7 @@ std::size_t Warp<T>::operator()(const RingBegin*) {
 
 template <class T>
 std::size_t Warp<T>::operator()(const StageFill* s) {
-    shared_.stage_fill(site_, integer(s->stage), s->bulk_bytes);
+    shared_.stage_fill(site_, integer(s->stage), value(s->bulk_bytes));
     return next_;
 }
 
@@ -127,6 +130,14 @@ std::size_t Warp<T>::operator()(const WindowRead* s) {
     if (position >= w.end) site_.fail(fmt::format("window {} is read at {}, its end", s->window, position));
     ++w.next;
     return set(s->var, global_.integer(site_, w.buffer, position, true, some_lane));
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const PartOfEdges* s) {
+    const std::int64_t begin = integer(s->begin), length = integer(s->end) - begin;
+    integer(s->begin) = begin + std::min(range_.part_begin, length);
+    integer(s->end) = begin + std::min(range_.part_end, length);
+    return range_.split && integer(s->begin) == integer(s->end) ? plan_.steps.size() : next_;
 }
 
 template <class T>

@@ -8,6 +8,8 @@ namespace flashtp::interpreter {
 
 struct WarpRange {
     std::int64_t chunk, row_begin, row_end;
+    std::int64_t part_begin, part_end;  ///< of each receiver's edges
+    bool split;                         ///< whether other warps do the rest
     std::uint32_t writer;  ///< numbers what runs unordered against the rest: a warp, or a CPU thread's rows
 };
 
@@ -40,6 +42,7 @@ class Warp {
     std::size_t operator()(const StageNext*);
     std::size_t operator()(const WindowOpen*);
     std::size_t operator()(const WindowRead*);
+    std::size_t operator()(const PartOfEdges*);
     std::size_t operator()(const BulkReduce*);
     std::size_t operator()(const BulkWait*);
     std::size_t operator()(const SyncWarp*);
@@ -77,6 +80,7 @@ class Warp {
     int lanes_;
     std::size_t next_ = 0;  ///< the step after the one that runs
     std::uint32_t writer_ = 0;
+    WarpRange range_{};
     std::vector<T> registers_, words_, scratch_;
     std::vector<std::int64_t> loop_ends_;
     std::vector<std::int64_t> elements_;  ///< of component 0, by lane

@@ -38,4 +38,8 @@ std::int64_t shared_bytes(const Kernel& kernel) {
     return kernel.warps_per_block * (region + barriers);
 }
 
+bool added_by_parts(const Kernel& kernel, const Buffer& buffer) {
+    return kernel.receiver_rows && buffer.operand && buffer.operand->role == Role::output && buffer.operand->row == Row::receiver;
+}
+
 }  // namespace flashtp

@@ -135,7 +135,7 @@ struct CopyLanes {
 /// The ring. Between StageFill and StageCommit, AsyncCopy fills a stage; StageWait makes what was committed to it readable by
 /// every lane. A stage may be refilled once all lanes have read it and SyncWarp was executed.
 struct RingBegin { friend bool operator==(const RingBegin&, const RingBegin&) = default; };
-struct StageFill { IntId stage; std::int64_t bulk_bytes; friend bool operator==(const StageFill&, const StageFill&) = default; };
+struct StageFill { IntId stage; Affine bulk_bytes; friend bool operator==(const StageFill&, const StageFill&) = default; };
 /// Contiguous elements from global to shared memory. bulk: one instruction by one lane, 16-byte aligned addresses and size;
 /// otherwise each lane copies `vector` elements at a time (vector * element size is 4, 8 or 16 bytes and aligned).
 struct AsyncCopy {
@@ -148,9 +148,14 @@ struct StageWait { IntId stage, phase; friend bool operator==(const StageWait&, 
 struct StageNext { IntId stage; std::optional<IntId> phase; friend bool operator==(const StageNext&, const StageNext&) = default; };
 
 /// A window over an index buffer read at consecutive positions from begin: the lanes hold 32 entries ahead, so that a read costs
-/// a shuffle and not a memory latency. Reads must be at begin, begin + 1, ... < end. A null buffer reads as the identity.
+/// a shuffle and not a memory latency. Reads must be at begin, begin + 1, ... < end; a loop across lanes reads several at once, a
+/// power of two in every loop over the window. A null buffer reads as the identity.
 struct WindowOpen { int window; BufferId buffer; Affine begin, end; friend bool operator==(const WindowOpen&, const WindowOpen&) = default; };
 struct WindowRead { int window; IntId var; Affine position; friend bool operator==(const WindowRead&, const WindowRead&) = default; };
+
+/// Where a launch splits receivers, narrows the edges [begin, end) to the part that this warp does, and ends the task if there are
+/// none; what it stores to receiver rows is then added atomically to memory the launcher zeroed. Otherwise nothing happens.
+struct PartOfEdges { IntId begin, end; friend bool operator==(const PartOfEdges&, const PartOfEdges&) = default; };
 
 /// Adds `count` contiguous shared elements to global memory, asynchronously (16-byte aligned); preceded by SyncWarp after the
 /// lanes' writes (the printer adds the proxy fence). One BulkReduce is one group.
@@ -162,18 +167,22 @@ struct BulkReduce {
 struct BulkWait { int pending; friend bool operator==(const BulkWait&, const BulkWait&) = default; };
 struct SyncWarp { friend bool operator==(const SyncWarp&, const SyncWarp&) = default; };
 
-struct For { IntId var; Affine begin, end; std::int64_t step = 1; Block body; bool operator==(const For&) const; };
+/// With `across_lanes` iteration i runs on lane i, for at most that many iterations: the body holds window reads, then bulk copies.
+struct For {
+    IntId var; Affine begin, end; std::int64_t step = 1; Block body; int across_lanes = 0;
+    bool operator==(const For&) const;
+};
 struct If { Affine a, b; Block body; bool operator==(const If&) const; };
 
 using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
                                 Prefetch, CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
-                                WindowRead, BulkReduce, BulkWait, SyncWarp>;
+                                WindowRead, PartOfEdges, BulkReduce, BulkWait, SyncWarp>;
 struct KernelStatement {
     KernelNode node;
     friend bool operator==(const KernelStatement&, const KernelStatement&) = default;
 };
 inline bool For::operator==(const For& o) const {
-    return var == o.var && begin == o.begin && end == o.end && step == o.step && body == o.body;
+    return var == o.var && begin == o.begin && end == o.end && step == o.step && body == o.body && across_lanes == o.across_lanes;
 }
 inline bool If::operator==(const If& o) const { return a == o.a && b == o.b && body == o.body; }
 
@@ -220,6 +229,9 @@ std::string to_string(const Kernel&);
 /// Throws InternalError with the kernel when a register is read before it is assigned, an id is out of range, an alignment rule of
 /// asynchronous copies is broken, or a buffer is used against its role.
 void verify(const Kernel&);
+
+/// Whether a launch that splits receivers turns stores to the buffer into atomic additions.
+bool added_by_parts(const Kernel&, const Buffer&);
 
 /// Bytes of shared memory a block needs, barriers included.
 std::int64_t shared_bytes(const Kernel&);

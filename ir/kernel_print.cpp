@@ -34,6 +34,7 @@ class Printer {
     void operator()(const For& s) {
         integer("for ", s.var), affine(" = ", s.begin), affine(" .. ", s.end);
         if (s.step != 1) put(" step {}", s.step);
+        if (s.across_lanes) put(" across {} lanes", s.across_lanes);
     }
     void operator()(const If& s) { affine("if ", s.a), affine(" < ", s.b); }
 
@@ -58,7 +59,7 @@ class Printer {
         put(", {}", s.count);
     }
     void operator()(const RingBegin&) { text("ring begin"); }
-    void operator()(const StageFill& s) { integer("stage fill ", s.stage), put(", {} bulk bytes", s.bulk_bytes); }
+    void operator()(const StageFill& s) { integer("stage fill ", s.stage), affine(", ", s.bulk_bytes), text(" bulk bytes"); }
     void operator()(const AsyncCopy& s) {
         text("async "), shared(s.shared, s.shared_base), text(" = "), global(s.global, s.global_base), put(", {}", s.count);
         if (s.bulk) text(" bulk");
@@ -81,6 +82,7 @@ class Printer {
         text("bulk "), global(s.global, s.global_base), text(" += "), shared(s.shared, s.shared_base), put(", {}", s.count);
     }
     void operator()(const BulkWait& s) { put("bulk wait, {} pending", s.pending); }
+    void operator()(const PartOfEdges& s) { integer("part of edges ", s.begin), integer(" .. ", s.end); }
     void operator()(const SyncWarp&) { text("sync"); }
 
   private:

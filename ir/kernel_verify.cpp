@@ -47,6 +47,10 @@ class TaskVerifier {
     void operator()(const WindowRead&);
     void operator()(const BulkReduce&);
     void operator()(const BulkWait& s) { require(s.pending >= 0, "a negative number of pending groups"); }
+    void operator()(const PartOfEdges& s) {
+        require(kernel_.receiver_rows && kernel_.target.platform == Platform::cuda, "only receivers on a GPU are split");
+        assign_int(s.begin), assign_int(s.end);
+    }
     void operator()(const SyncWarp&) {}
 
   private:
@@ -83,6 +87,7 @@ class TaskVerifier {
     void reads_global(BufferId) const;
     void writes_global(BufferId, StoreMode) const;
     void written(const Access&, StoreMode) const;
+    void check_across_lanes(const For&) const;
     void check_async(SharedId, const Affine& shared, BufferId, const Affine& global, std::int64_t count, std::int64_t unit);
     void require_ring() const { require(kernel_.stages > 0, "the kernel has no ring"); }
 
@@ -250,9 +255,24 @@ void TaskVerifier::operator()(const IntLoad& s) {
     s.declare ? declare_int(s.var) : assign_int(s.var);
 }
 
+/// What lanes may do apart from each other: no integer but the loop's own and those its windows give differs between them.
+void TaskVerifier::check_across_lanes(const For& s) const {
+    const int most = s.across_lanes;
+    require(most > 0 && most <= kernel_.lanes && (most & (most - 1)) == 0, "a loop runs across a power of two of lanes");
+    require(s.begin == Affine(0) && s.step == 1, "a loop across lanes counts from 0");
+    bool copies = false;
+    for (const KernelStatement& inner : s.body) {
+        const auto* copy = std::get_if<AsyncCopy>(&inner.node);
+        copies |= copy != nullptr;
+        require(copy ? copy->bulk : !copies && std::holds_alternative<WindowRead>(inner.node),
+                "a loop across lanes holds window reads, then bulk copies");
+    }
+}
+
 void TaskVerifier::operator()(const For& s) {
     read(s.begin), read(s.end);
     require(s.step > 0, "a loop needs a positive step");
+    if (s.across_lanes) check_across_lanes(s);
     const std::size_t entered = ints_.enter(), fixed = fixed_.size();
     declare_int(s.var);
     fixed_.push_back(s.var);
@@ -315,8 +335,8 @@ void TaskVerifier::operator()(const CopyLanes& s) {
 
 void TaskVerifier::operator()(const StageFill& s) {
     require_ring(), read_int(s.stage);
-    require(s.bulk_bytes >= 0, "negative bytes");
-    require(s.bulk_bytes == 0 || kernel_.copy == CopyMechanism::barrier, "bulk copies need barriers");
+    read(s.bulk_bytes);
+    require(s.bulk_bytes == Affine(0) || kernel_.copy == CopyMechanism::barrier, "bulk copies need barriers");
 }
 
 /// Both ends start at a multiple of `unit` bytes, whatever the integers are. Operands are aligned at least as well.

@@ -153,7 +153,7 @@ Ring parse_ring(const Json& json) {
     object.integer("stages", ring.stages, 0, 16);
     if (const Json* copy = object.find("copy"))
         ring.copy = static_cast<CopyMechanism>(index_of(copy_names, *copy, object.name_of("copy")));
-    object.flag("hold", ring.hold);
+    object.integer("stage_bytes", ring.stage_bytes, 0, 65536);
     object.finish();
     return ring;
 }
@@ -165,8 +165,8 @@ std::string to_string(const Schedule& s) {
         fmt::format("schedule: rows are {}, {} a warp; {} warps a block, {} blocks; factoring {}\n",
                     s.receiver_stationary ? "receivers" : "edges", s.rows_per_warp, s.warps_per_block, s.min_blocks, s.factoring);
     if (s.ring.stages > 0)
-        text += fmt::format("ring: {} stages by {}{}\n", s.ring.stages, copy_names[static_cast<std::size_t>(s.ring.copy)],
-                            s.ring.hold ? ", held for the edge" : "");
+        text += fmt::format("ring: {} stages of {} bytes by {}\n", s.ring.stages, s.ring.stage_bytes,
+                            copy_names[static_cast<std::size_t>(s.ring.copy)]);
     if (s.stage_rows) text += "receiver rows pass through shared memory\n";
     if (s.bulk_reduce) text += "sender rows leave by bulk reduction\n";
     if (s.prefetch > 0) text += fmt::format("rows are asked for {} edges ahead\n", s.prefetch);
@@ -180,7 +180,7 @@ std::string to_json(const Schedule& s) {
     OrderedJson tasks = OrderedJson::array();
     for (const Task& task : s.tasks) tasks.push_back(task_json(task));
     const OrderedJson ring{
-        {"stages", s.ring.stages}, {"copy", copy_names[static_cast<std::size_t>(s.ring.copy)]}, {"hold", s.ring.hold}};
+        {"stages", s.ring.stages}, {"copy", copy_names[static_cast<std::size_t>(s.ring.copy)]}, {"stage_bytes", s.ring.stage_bytes}};
     return OrderedJson{{"tasks", std::move(tasks)},
                        {"receiver_stationary", s.receiver_stationary},
                        {"ring", ring},

@@ -33,7 +33,7 @@ struct Task {
 struct Ring {
     int stages = 0;  ///< 0: no ring, direct loads
     CopyMechanism copy = CopyMechanism::plain;
-    bool hold = false;  ///< values are read where they are used and the stage is refilled after the edge: fewer registers, later copies
+    std::int64_t stage_bytes = 0;  ///< a stage holds 1, 2, 4 or 8 edges: as many as fit, and at least one
     friend bool operator==(const Ring&, const Ring&) = default;
 };
 

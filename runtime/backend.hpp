@@ -22,10 +22,17 @@ struct Artifact {
     double seconds = 0;                ///< compile time; 0 when it came from the cache
 };
 
+/// How a launch spreads rows over warps.
+struct LaunchShape {
+    int rows_per_warp = 0;  ///< 0: the kernel's default
+    int parts = 1;          ///< warps a receiver, which then add up in memory zeroed before; more than one: one row a warp
+    int part_edges = 0;     ///< edges of every part but the last, which takes the rest
+};
+
 struct LaunchArguments {
     std::vector<void*> buffers;   ///< in the order of Kernel::buffers without tables; index buffers may be null where the kernel allows
     std::int64_t rows = 0;        ///< receivers or edges, as Kernel::receiver_rows says
-    int rows_per_warp = 0;        ///< 0: the kernel's default
+    LaunchShape shape;
     void* stream = nullptr;       ///< CUstream; ignored on the CPU
 };
 
@@ -35,6 +42,11 @@ class Module {
     virtual ~Module() = default;
     /// CUDA: asynchronous on the stream in the caller's current context. CPU: runs rows [row_begin, row_end) on the caller's thread.
     virtual void launch(const LaunchArguments&, std::int64_t row_begin, std::int64_t row_end) const = 0;
+    /// The shape that keeps the device busy with that many rows and edges.
+    virtual LaunchShape shape(std::int64_t rows, std::int64_t edges) const {
+        (void)rows, (void)edges;
+        return {};
+    }
 };
 
 class Backend {

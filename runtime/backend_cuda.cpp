@@ -36,10 +36,10 @@ class CudaKernel final : public Module {
   public:
     CudaKernel(const Kernel& kernel, const Artifact& artifact)
         : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
-          warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), shared_bytes_(shared_bytes(kernel)) {
+          warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows), shared_bytes_(shared_bytes(kernel)) {
         for (const KernelTask& task : kernel.tasks) parts_ += task.chunks;
         for (const Buffer& b : kernel.buffers) arguments_ += b.kind != BufferKind::table;
-        if (arguments_ + 2 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
+        if (arguments_ + 4 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
         load(artifact);
     }
     ~CudaKernel() override {
@@ -54,6 +54,7 @@ class CudaKernel final : public Module {
     CudaKernel& operator=(const CudaKernel&) = delete;
 
     void launch(const LaunchArguments&, std::int64_t row_begin, std::int64_t row_end) const override;
+    LaunchShape shape(std::int64_t rows, std::int64_t edges) const override;
     CudaKernelFacts facts() const;
 
   private:
@@ -65,6 +66,8 @@ class CudaKernel final : public Module {
     unsigned threads_;
     std::int64_t warps_;
     int rows_per_warp_;
+    bool splits_;            ///< receivers may have several warps
+    std::int64_t slots_ = 1; ///< warps that the device runs at a time
     std::int64_t shared_bytes_;
     std::int64_t parts_ = 0;
     std::size_t arguments_ = 0;
@@ -89,6 +92,7 @@ void CudaKernel::load(const Artifact& artifact) {
     try {
         driver.check(driver.module_function(&function_, module_, name_.c_str()), "cuModuleGetFunction");
         allow_shared_memory();
+        slots_ = std::max<std::int64_t>(1, current_device().multiprocessors * facts().blocks_per_multiprocessor * warps_);
     } catch (...) {
         driver.unload_module(module_);  // no destructor runs
         throw;
@@ -121,19 +125,35 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     if (launch.buffers.size() != arguments_)
         internal_error("kernel {}: {} buffers for {} arguments", name_, launch.buffers.size(), arguments_);
     if (row_end <= 0 || parts_ == 0) return;  // a request whose outputs are all zero has no task
-    int rows_per_warp = launch.rows_per_warp > 0 ? launch.rows_per_warp : rows_per_warp_;
-    const auto grid_x = static_cast<unsigned>(blocks(row_end, rows_per_warp));
+    int rows_per_warp = launch.shape.rows_per_warp > 0 ? launch.shape.rows_per_warp : rows_per_warp_;
+    int parts = launch.shape.parts, part_edges = launch.shape.part_edges;
+    const auto grid_x = static_cast<unsigned>(blocks(row_end * parts, rows_per_warp));
     int rows = static_cast<int>(row_end);
 
     std::array<void*, most_arguments> pointers;
     for (std::size_t n = 0; n < arguments_; ++n) pointers[n] = const_cast<void**>(&launch.buffers[n]);
     pointers[arguments_] = &rows;
     pointers[arguments_ + 1] = &rows_per_warp;
+    pointers[arguments_ + 2] = &parts;
+    pointers[arguments_ + 3] = &part_edges;
     const Driver& driver = Driver::get();
     const CurrentContext current;
     driver.check(driver.launch_kernel(function_, grid_x, static_cast<unsigned>(parts_), 1, threads_, 1, 1,
                                       static_cast<unsigned>(shared_bytes_), launch.stream, pointers.data(), nullptr),
                  "cuLaunchKernel");
+}
+
+// A warp takes several rows only where many are left for every slot; where rows are fewer than slots, receivers are split.
+LaunchShape CudaKernel::shape(std::int64_t rows, std::int64_t edges) const {
+    constexpr std::int64_t wanted_rounds = 2, fewest_edges = 8;
+    const std::int64_t items = rows * parts_;
+    if (items >= 2 * wanted_rounds * rows_per_warp_ * slots_) return {};
+    LaunchShape shape{1, 1, 0};
+    if (!splits_ || items == 0 || items >= slots_) return shape;
+    const std::int64_t degree = (edges + rows - 1) / rows, wanted = (wanted_rounds * slots_ + items - 1) / items;
+    shape.parts = static_cast<int>(std::clamp<std::int64_t>(degree / fewest_edges, 1, wanted));
+    shape.part_edges = static_cast<int>((degree + shape.parts - 1) / shape.parts);
+    return shape;
 }
 
 CudaKernelFacts CudaKernel::facts() const {

@@ -26,8 +26,8 @@ bool fits(const Artifact& artifact, const Kernel& kernel) {
 }
 
 std::string text_of(const ScheduleKnobs& k) {
-    const auto [channels, registers, split, operations, staged, stages, hold, warps, blocks, rows, prefetch] = k;
-    return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, stages, hold, warps, blocks,
+    const auto [channels, registers, split, operations, staged, stages, bytes, warps, blocks, rows, prefetch] = k;
+    return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, stages, bytes, warps, blocks,
                        rows, prefetch);
 }
 

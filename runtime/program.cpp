@@ -101,19 +101,31 @@ void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, i
     cpu_->run(operands, graph, modules(), threads, pool);
 }
 
+std::int64_t Program::rows_of(std::size_t kernel, const GraphView& graph) const {
+    return parts_.lowered.kernels[kernel].receiver_rows ? graph.receivers : graph.edges;
+}
+
 void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {
     if (cpu_) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
     check(operands, graph, 16);
     const Modules& loaded = modules();
+    std::vector<LaunchShape> shapes;
+    bool split = false;
+    for (std::size_t k = 0; k < loaded.size(); ++k) {
+        shapes.push_back(loaded[k]->shape(rows_of(k, graph), graph.edges));
+        split |= shapes.back().parts > 1;
+    }
     for (const OutputRule& output : outputs_) {
         const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
-        if (!output.zeroed || bytes == 0) continue;
+        const bool zeroed = output.zeroed || (split && output.row == Row::receiver);
+        if (!zeroed || bytes == 0) continue;
         zero_async(operands[static_cast<std::size_t>(output.operand)], static_cast<std::size_t>(bytes), stream);
     }
     for (std::size_t k = 0; k < loaded.size(); ++k) {
         LaunchArguments launch;
         launch.buffers = arguments_[k].pointers(operands, graph);
-        launch.rows = parts_.lowered.kernels[k].receiver_rows ? graph.receivers : graph.edges;
+        launch.rows = rows_of(k, graph);
+        launch.shape = shapes[k];
         launch.stream = stream;
         if (launch.rows > 0) loaded[k]->launch(launch, 0, launch.rows);
     }

@@ -125,6 +125,24 @@ __device__ __forceinline__ void reduce(T (&v)[n], int lane, Put put) {
     if (slot.holds) put(slot.index, v[0]);
 }
 
+// ---- receivers that several warps share ---------------------------------------------------------------------------------------
+
+// Which of every receiver's edges a warp does: [begin, end) of them, all where the receiver is not split.
+struct Part {
+    int begin, end;
+    bool split;
+
+    __device__ __forceinline__ Part(int number, int parts, int edges)
+        : begin(number * edges), end(number + 1 < parts ? begin + edges : 0x7fffffff), split(parts > 1) {}
+    // Narrows the receiver's edges; false where several warps do them and none is left for this one.
+    __device__ __forceinline__ bool narrow(int& first, int& last) const {
+        const int length = last - first;
+        last = first + (end < length ? end : length);
+        first += begin < length ? begin : length;
+        return !split || first < last;
+    }
+};
+
 // ---- windows over index arrays ------------------------------------------------------------------------------------------------
 
 // Reads index[begin], index[begin + 1], ... in order: the lanes hold the next 32 entries and the 32 after them, so a read costs
@@ -145,6 +163,16 @@ struct Window {
         if (k == 31) {
             now = next;
             next = entry(position + 33 + lane);
+        }
+        return value;
+    }
+    // Lane i gets the entry at first + i, which is its `position`, for i < most: a power of two, and the same in every call.
+    template <int most>
+    __device__ __forceinline__ int read_across(int position, int lane) {
+        const int value = __shfl_sync(everyone, now, (position - begin) & 31);
+        if (((position - lane - begin) & 31) == 32 - most) {
+            now = next;
+            next = entry(position + most + 32);
         }
         return value;
     }

@@ -201,6 +201,7 @@ Kernel Everything::build() {
     t.task.windows = 1;
     add(b, IntLoad{first, row_ptr, Affine::of(int_row_begin), false, true});
     add(b, IntLoad{end, row_ptr, Affine::of(int_row_end), false, true});
+    add(b, PartOfEdges{first, end});
     add(b, RingBegin{});
     add(b, WindowOpen{0, sender, Affine::of(first), Affine::of(end)});
     for (const IntId zero : {stage, phase, fill_stage, half}) add(b, IntLet{zero, 0});

@@ -65,7 +65,7 @@ Target draw_target(std::mt19937_64& rng) {
 ScheduleKnobs draw_knobs(std::mt19937_64& rng, ScheduleKnobs knobs) {
     knobs.max_channels_per_lane = one_of(rng, {1, 2, 4});
     knobs.stages = one_of(rng, {0, 1, 2, 3, 4});
-    knobs.hold_stage = draw_bool(rng);
+    knobs.stage_bytes = one_of<std::int64_t>(rng, {0, 1000, 4000});
     knobs.register_budget = one_of(rng, {0, 10, 40, 160});
     knobs.operations_per_task = one_of(rng, {0, 20, 200});
     return knobs;
@@ -79,6 +79,8 @@ KernelRun draw_run(std::mt19937_64& rng, const RandomCase& drawn) {
     if (draw_bool(rng)) run.options.knobs = draw_knobs(rng, default_knobs(drawn.target, drawn.request, drawn.problem.dtype));
     run.rows_per_warp = one_of(rng, {0, 1, 2, 3, 100});
     run.threads = one_of(rng, {1, 2, 3, 8});
+    run.parts = one_of(rng, {1, 1, 2, 3});
+    run.part_edges = one_of(rng, {0, 1, 2, 5});
     return run;
 }
 

@@ -121,7 +121,8 @@ std::vector<Trial> graph_trials(const std::vector<const Target*>& targets, const
             for (int order = 0; order <= 2; ++order)
                 for (const Target* target : targets) {
                     const DType dtype = trials.size() % 5 < 3 ? DType::float32 : DType::float64;
-                    const KernelRun run{.options = {}, .rows_per_warp = spread, .threads = spread};
+                    KernelRun run{.options = {}, .rows_per_warp = spread, .threads = spread};
+                    if (trials.size() % 2) run.parts = 1 + spread, run.part_edges = spread;
                     graph.sorted = !graph.sorted;
                     trials.push_back({small_layer(dtype), {order, {}, {}}, graph, target, run});
                 }
@@ -147,12 +148,12 @@ std::vector<ScheduleKnobs> knob_table(const ScheduleKnobs& start) {
     for (const int channels : {1, 2, 4})
         for (const int stages : {0, 1, 2, 4})
             for (const int budget : {0, 40})
-                for (const bool hold : {false, true}) {
+                for (const std::int64_t bytes : {0, 2000}) {
                     ScheduleKnobs knobs = start;
                     knobs.max_channels_per_lane = channels;
                     knobs.stages = stages;
                     knobs.register_budget = budget;
-                    knobs.hold_stage = hold;
+                    knobs.stage_bytes = bytes;
                     all.push_back(knobs);
                 }
     return all;

@@ -159,7 +159,7 @@ TEST_CASE("interpret: the ring's states") {
     struct Case {
         const char* message;
         CopyMechanism copy;
-        Block (*body)(IntId zero, IntId one, RegId);
+        Block (*body)(IntId zero, IntId one, RegId);  ///< one + 1 is not declared
     };
     constexpr auto barrier = CopyMechanism::barrier, groups = CopyMechanism::groups;
     static const auto copy = [](std::int64_t at) { return AsyncCopy{0, at, 0, 0, 4, false, 4}; };
@@ -168,6 +168,12 @@ TEST_CASE("interpret: the ring's states") {
         {"the ring begins twice", barrier, [](IntId, IntId, RegId) { return block(RingBegin{}, RingBegin{}); }},
         {"an asynchronous copy outside StageFill and StageCommit", barrier,
          [](IntId, IntId, RegId) { return block(RingBegin{}, copy(0)); }},
+        {"a loop across 2 lanes runs to 3", barrier,
+         [](IntId z, IntId o, RegId) {
+             For across{o + 1, Affine(0), Affine(3), 1, block(AsyncCopy{0, 0, 0, 0, 4, true})};
+             across.across_lanes = 2;
+             return block(RingBegin{}, StageFill{z, 0}, across);
+         }},
         {"stage 0 is refilled before StageWait", barrier,
          [](IntId z, IntId, RegId) { return block(RingBegin{}, StageFill{z, 0}, copy(0), StageCommit{z}, StageFill{z, 0}); }},
         {"stage 1 is committed, but it is not being filled", barrier,
@@ -219,6 +225,7 @@ TEST_CASE("interpret: the ring's states") {
         b.kernel.element_copies = true;
         b.input("x", 8), b.shared("s", 8);
         const IntId zero = b.integer("zero"), one = b.integer("one");
+        b.integer("k");
         const RegId a = b.reg("a");
         b.then(IntLet{zero, 0}, IntLet{one, 1}, Move{a, 0.0});
         for (KernelStatement& s : c.body(zero, one, a)) b.task().body.push_back(std::move(s));

@@ -78,6 +78,10 @@ KernelBuilder every_construct() {
            Load{{a}, KernelBuilder::masked(KernelBuilder::through(b.global(x, Affine(1), 3), pairs, times(m, 1)), 3)});
     b.then(For{b.integer("i"), Affine(0), times(m, 1), 2,
                block(If{times(e, 1), Affine(5), block(Fma{a, a, -0.1, c}, Mul{c, u, 2.0}, Move{c, a})})});
+    const IntId k = b.integer("k");
+    For across{k, Affine(0), Affine(2), 1, block(WindowRead{0, s, times(k, 1)}, AsyncCopy{ring, times(k, 8), x, times(s, 8), 8, true})};
+    across.across_lanes = 2;
+    b.then(std::move(across));
     b.then(LaneSum{{u}, {a}}, Store{b.global(out, times(e, 8), 2), {a, c}, StoreMode::store},
            Store{b.global(out, times(e, 8), 0), {u}, StoreMode::add}, SyncWarp{},
            ReduceStore{b.global(grad, times(s, 8), 0), {a, c}, StoreMode::atomic},
@@ -136,6 +140,10 @@ task t, 2 chunks
       c = u * 2
       c = a
     }
+  }
+  for k = 0 .. 2 across 2 lanes {
+    let s = window 0 at k
+    async shared ring[8*k] = x[8*s], 8 bulk
   }
   u = lane_sum(a)
   out[8*e; 2 lane; 1 k] = a, c
@@ -285,6 +293,22 @@ TEST_CASE("kernel: verify refuses buffers used against their role") {
     CHECK_REFUSED("shared memory is a warp's own: no atomics", (Store{s.b.local(s.ring, 0), {s.a}, StoreMode::atomic}));
     CHECK_REFUSED("window 1 does not exist", (WindowOpen{1, s.sender, 0, 4}));
     CHECK_REFUSED("window 0 is read before it is opened", (WindowRead{0, s.b.integer("i"), 0}));
+}
+
+TEST_CASE("kernel: verify refuses loops across lanes that lanes cannot run apart") {
+    const auto across = [](Sample& s, int lanes, Affine begin, auto... body) {
+        For loop{s.b.integer("k"), std::move(begin), Affine(2), 1, block(body...)};
+        loop.across_lanes = lanes;
+        return loop;
+    };
+    const AsyncCopy bulk{1, 0, 0, 0, 8, true};
+    CHECK(Sample().error(For{0, Affine(0), Affine(2), 1, {}, 0}).find("across") == std::string::npos);
+    CHECK_REFUSED("a loop runs across a power of two of lanes", across(s, 3, 0, bulk));
+    CHECK_REFUSED("a loop runs across a power of two of lanes", across(s, 8, 0, bulk));
+    CHECK_REFUSED("a loop across lanes counts from 0", across(s, 2, 1, bulk));
+    CHECK_REFUSED("a loop across lanes holds window reads, then bulk copies", across(s, 2, 0, bulk, SyncWarp{}));
+    CHECK_REFUSED("a loop across lanes holds window reads, then bulk copies", across(s, 2, 0, bulk, WindowRead{0, s.e, 0}));
+    CHECK_REFUSED("only receivers on a GPU are split", (PartOfEdges{s.e, s.e}));
 }
 
 TEST_CASE("kernel: verify refuses asynchronous copies against their alignment") {

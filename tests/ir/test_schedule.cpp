@@ -14,7 +14,7 @@ Schedule full_schedule() {
     s.tasks.push_back({{0, 2}, 1, 2, 0, 64, {{LoopKind::chunk, -1}, {LoopKind::receiver, -1}, {LoopKind::edge, -1}}});
     s.tasks.push_back({{1}, -1, 1, 3, 8, {{LoopKind::edge, -1}, {LoopKind::axis, 3}}});
     s.receiver_stationary = true;
-    s.ring = {3, CopyMechanism::barrier};
+    s.ring = {3, CopyMechanism::barrier, 4096};
     s.stage_rows = true;
     s.bulk_reduce = true;
     s.prefetch = 2;
@@ -47,7 +47,7 @@ TEST_CASE("schedule: absent keys are defaults") {
 TEST_CASE("schedule: printed form") {
     CHECK(to_string(full_schedule()) ==
           "schedule: rows are receivers, 16 a warp; 2 warps a block, 3 blocks; factoring forms\n"
-          "ring: 3 stages by barrier\n"
+          "ring: 3 stages of 4096 bytes by barrier\n"
           "receiver rows pass through shared memory\n"
           "sender rows leave by bulk reduction\n"
           "rows are asked for 2 edges ahead\n"

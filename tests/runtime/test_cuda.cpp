@@ -36,7 +36,7 @@ void run(const Kernel& kernel, int rows_per_warp, bool senders) {
     }
     const DeviceStream stream;
     launch.rows = data.nodes;
-    launch.rows_per_warp = rows_per_warp;
+    launch.shape.rows_per_warp = rows_per_warp;
     launch.stream = stream.get();
     module->launch(launch, 0, launch.rows);
     stream.synchronize();

@@ -109,11 +109,16 @@ Deviation deviation_interpreted(const Experiment& e, const Target& target, const
     const Lowered lowered = lower(e.problem, e.request, target, run.options, trace);
     OperandMemory memory(lowered.edge.operands, e);
     for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, e.problem.dtype))
-        if (rule.zeroed) memory.zero(static_cast<std::size_t>(rule.operand));
+        if (rule.zeroed || (run.parts > 1 && rule.row == Row::receiver)) memory.zero(static_cast<std::size_t>(rule.operand));
     const ReceiverIndex index = receiver_index(e.graph);
     for (const Kernel& kernel : lowered.kernels) {
         InterpreterArguments arguments = arguments_of(kernel, lowered.edge, memory, view_of(e.graph, index));
         arguments.rows_per_warp = run.rows_per_warp;
+        if (kernel.receiver_rows && target.platform == Platform::cuda && run.parts > 1) {
+            arguments.rows_per_warp = 1;
+            arguments.parts = run.parts;
+            arguments.part_edges = run.part_edges;
+        }
         arguments.complete_outputs = lowered.kernels.size() == 1;
         interpret(kernel, arguments);
     }

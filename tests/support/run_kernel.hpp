@@ -33,6 +33,8 @@ struct KernelRun {
     LoweringOptions options;
     int rows_per_warp = 0;  ///< in the interpreter; 0: the schedule's
     int threads = 1;        ///< on the CPU
+    int parts = 1;          ///< warps a receiver, in the interpreter
+    int part_edges = 0;
 };
 
 /// Lowers for the target and interprets: with memory of the exact size, outputs that are not zeroed full of NaN.

@@ -97,7 +97,7 @@ int run(const BenchOptions& given) {
         for (const int order : options.orders) {
             const Request request = request_of(options.request, order);
             const auto program = engine.compile(problem, request, target, lowering_options(options.request));
-            const double seconds = cuda ? time_on_cuda(*program, graph) : time_on_cpu(*program, graph, options.threads);
+            const double seconds = cuda ? CudaBench(*program, graph).time(*program) : time_on_cpu(*program, graph, options.threads);
             results.push_back({problem.name, order, seconds, cost_of(*program, graph.edges, graph.nodes), peaks[problem.dtype]});
         }
     }

@@ -6,8 +6,6 @@
 #include <numeric>
 #include <random>
 
-#include "runtime/device.hpp"
-#include "runtime/edges.hpp"
 #include "tools/flashtp_compile/measure.hpp"
 
 namespace flashtp::tools {
@@ -75,28 +73,28 @@ double time_on_cpu(const Program& program, const BenchGraph& wanted, int threads
     return timing.median;
 }
 
-double time_on_cuda(const Program& program, const BenchGraph& wanted) {
-    const Graph graph = graph_of(program.problem(), wanted);
-    const ReceiverIndex index = receiver_index(graph);
+CudaBench::CudaBench(const Program& program, const BenchGraph& wanted) : graph_(graph_of(program.problem(), wanted)) {
+    const ReceiverIndex index = receiver_index(graph_);
     const std::vector<std::byte> values = pattern(program.problem().dtype);
-    std::vector<DeviceBuffer> memory;
-    std::vector<void*> pointers;
     for (const ProgramOperand& operand : program.operands()) {
-        DeviceBuffer& data = memory.emplace_back(bytes_of(operand, graph));
+        DeviceBuffer& data = memory_.emplace_back(bytes_of(operand, graph_));
         in_pieces(data.bytes(), values.size(), [&](std::size_t at, std::size_t size) { data.upload(values.data(), size, at); });
-        pointers.push_back(data.data());
     }
-    const DeviceBuffer row_ptr = DeviceBuffer::copy_of(std::span(index.row_ptr)),
-                       sender = DeviceBuffer::copy_of(std::span(index.sender)),
-                       edge = DeviceBuffer::copy_of(std::span(index.edge));
+    row_ptr_ = DeviceBuffer::copy_of(std::span(index.row_ptr));
+    sender_ = DeviceBuffer::copy_of(std::span(index.sender));
+    edge_ = DeviceBuffer::copy_of(std::span(index.edge));
+}
+
+double CudaBench::time(const Program& program) const {
+    std::vector<void*> pointers;
+    for (const DeviceBuffer& buffer : memory_) pointers.push_back(buffer.data());
     const auto array = [](const DeviceBuffer& buffer) { return static_cast<const std::int32_t*>(buffer.data()); };
-    const GraphView view{graph.edges, graph.senders, graph.receivers, array(row_ptr), array(sender), array(edge)};
-    const DeviceStream stream;
+    const GraphView view{graph_.edges, graph_.senders, graph_.receivers, array(row_ptr_), array(sender_), array(edge_)};
     const Timing timing = time_runs([&] {
         DeviceEvent start, end;
-        start.record(stream.get());
-        program.launch_cuda(pointers, view, stream.get());
-        end.record(stream.get());
+        start.record(stream_.get());
+        program.launch_cuda(pointers, view, stream_.get());
+        end.record(stream_.get());
         return end.milliseconds_since(start) * 1e-3;
     });
     return timing.median;

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
+#include "runtime/device.hpp"
+#include "runtime/edges.hpp"
 #include "runtime/program.hpp"
 
 namespace flashtp::tools {
@@ -15,7 +18,19 @@ struct BenchGraph {
 
 /// Seconds of a run, the middle one of several. Zeroing of outputs is part of it.
 double time_on_cpu(const Program&, const BenchGraph&, int threads);
-/// Between two events around the launch, in the current context.
-double time_on_cuda(const Program&, const BenchGraph&);
+
+/// Memory on the device for all programs of one request, in the current context.
+class CudaBench {
+  public:
+    CudaBench(const Program&, const BenchGraph&);
+    /// Seconds between two events around the launch.
+    double time(const Program&) const;
+
+  private:
+    Graph graph_;
+    DeviceBuffer row_ptr_, sender_, edge_;
+    std::vector<DeviceBuffer> memory_;
+    DeviceStream stream_;
+};
 
 }  // namespace flashtp::tools

@@ -23,6 +23,7 @@ void add_build(CLI::App&, int& result);
 void add_emit(CLI::App&, int& result);
 void add_verify(CLI::App&, int& result);
 void add_bench(CLI::App&, int& result);
+void add_tune(CLI::App&, int& result);
 void add_explain(CLI::App&, int& result);
 void add_cache(CLI::App&, int& result);
 void add_version(CLI::App&, int& result);

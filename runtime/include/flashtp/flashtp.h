@@ -129,8 +129,9 @@ typedef struct flashtp_kernel {
     int64_t code_bytes;
     int32_t registers, cached;         /* registers of a lane (CUDA), else 0; whether it was loaded from disk */
     int64_t spill_bytes, shared_bytes; /* local memory of a lane, shared memory of a block (CUDA) */
-    /* Launch shape on CUDA: blocks of threads_per_block threads, ceil(rows / rows_per_block) by grid_y, one dimension each; rows
-     * are receivers (receiver_rows) or edges. A CPU kernel runs any range of rows. */
+    /* Launch shape on CUDA for many rows: blocks of threads_per_block threads, ceil(rows / rows_per_block) by grid_y, one dimension
+     * each; rows are receivers (receiver_rows) or edges. With fewer rows a warp takes one, or a part of a receiver's edges. A CPU
+     * kernel runs any range of rows. */
     int32_t threads_per_block, rows_per_block, grid_y, receiver_rows;
 } flashtp_kernel;
 FLASHTP_API flashtp_status flashtp_program_kernel_count(const flashtp_program *program, int32_t *count);

@@ -8,11 +8,12 @@ static __device__ const int reversed[32] = {
 
 // Task all
 //   every path
-static __device__ __forceinline__ void task_all(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int chunk, int row_begin, int row_end, int lane, double* region, warp::barrier* barriers) {
+static __device__ __forceinline__ void task_all(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int chunk, int row_begin, int row_end, warp::Part part, int lane, double* region, warp::barrier* barriers) {
     double* const ring = region + 0;
     double* const staging = region + 216;
     int first_edge = row_ptr[row_begin];
     int end_edge = row_ptr[row_end];
+    if (!part.narrow(first_edge, end_edge)) return;
     int in_flight = 0;
     warp::Window window_0(sender, first_edge, end_edge, lane);
     int stage = 0;
@@ -74,33 +75,34 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
             double gx = w_2 * y_2;
             int s = sender ? sender[e] : e;
             warp::atomic_add(grad_x + lane + (long long)s * 32, gx);
-            if (lane < 17) *(last + lane + (long long)receiver * 32) = t;
+            if (lane < 17) if (part.split) warp::atomic_add(last + lane + (long long)receiver * 32, t); else *(last + lane + (long long)receiver * 32) = t;
             if (++stage == 3) { stage = 0; phase ^= 1; }
         }
         first_edge = stop;
-        if (lane == 0) *(count + receiver) = edges;
-        if (lane == 0) *(total + receiver) = sum_t;
+        if (lane == 0) if (part.split) warp::atomic_add(count + receiver, edges); else *(count + receiver) = edges;
+        if (lane == 0) if (part.split) warp::atomic_add(total + receiver, sum_t); else *(total + receiver) = sum_t;
         *(staging + lane) = acc;
         __syncwarp();
-        warp::for_elements<32>(lane, [&](int i) { *(out + lane + (long long)receiver * 32 + i) = *(staging + lane + i); });
+        warp::for_elements<32>(lane, [&](int i) { if (part.split) warp::atomic_add(out + lane + (long long)receiver * 32 + i, *(staging + lane + i)); else *(out + lane + (long long)receiver * 32 + i) = *(staging + lane + i); });
         warp::atomic_add(permuted + reversed[lane] + (long long)receiver * 32, acc);
         __syncwarp();
     }
 }
 
 extern "C" __global__ void __launch_bounds__(64, 1)
-every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp) {
+every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp, int parts, int part_edges) {
     const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
-    if (first_row >= rows) return;
-    const int row_begin = static_cast<int>(first_row);
-    const int row_end = static_cast<int>(rows - first_row < rows_per_warp ? rows : first_row + rows_per_warp);
+    if (first_row >= static_cast<long long>(rows) * parts) return;
+    const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);
+    const int row_begin = static_cast<int>(first_row / parts);
+    const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;
     extern __shared__ __align__(128) unsigned char shared_memory[];
     double* const region = reinterpret_cast<double*>(shared_memory + warp_in_block * 2304);
     warp::barrier* const barriers = nullptr;
     switch (blockIdx.y) {
         case 0:
-            task_all(x, y, w, sender, row_ptr, out, total, count, grad_w, grad_y, grad_x, permuted, last, 0, row_begin, row_end, lane, region, barriers);
+            task_all(x, y, w, sender, row_ptr, out, total, count, grad_w, grad_y, grad_x, permuted, last, 0, row_begin, row_end, part, lane, region, barriers);
             break;
     }
 }

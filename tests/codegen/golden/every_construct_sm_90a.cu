@@ -8,11 +8,12 @@ static __device__ const int reversed[32] = {
 
 // Task all
 //   every path
-static __device__ __forceinline__ void task_all(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int chunk, int row_begin, int row_end, int lane, float* region, warp::barrier* barriers) {
+static __device__ __forceinline__ void task_all(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int chunk, int row_begin, int row_end, warp::Part part, int lane, float* region, warp::barrier* barriers) {
     float* const ring = region + 0;
     float* const staging = region + 216;
     int first_edge = row_ptr[row_begin];
     int end_edge = row_ptr[row_end];
+    if (!part.narrow(first_edge, end_edge)) return;
     warp::init_barriers<3, 33>(barriers, lane);
     warp::Window window_0(sender, first_edge, end_edge, lane);
     int stage = 0;
@@ -84,16 +85,16 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
             int s = sender ? sender[e] : e;
             warp::add_bulk<32>(grad_x + (long long)s * 32, staging + half * 32, lane);
             half = half * -1 + 1;
-            if (lane < 17) *(last + lane + (long long)receiver * 32) = t;
+            if (lane < 17) if (part.split) warp::atomic_add(last + lane + (long long)receiver * 32, t); else *(last + lane + (long long)receiver * 32) = t;
             if (++stage == 3) { stage = 0; phase ^= 1; }
         }
         first_edge = stop;
-        if (lane == 0) *(count + receiver) = edges;
-        if (lane == 0) *(total + receiver) = sum_t;
+        if (lane == 0) if (part.split) warp::atomic_add(count + receiver, edges); else *(count + receiver) = edges;
+        if (lane == 0) if (part.split) warp::atomic_add(total + receiver, sum_t); else *(total + receiver) = sum_t;
         warp::wait_added<0>(lane);
         *(staging + lane) = acc;
         __syncwarp();
-        warp::for_elements<32>(lane, [&](int i) { *(out + lane + (long long)receiver * 32 + i) = *(staging + lane + i); });
+        warp::for_elements<32>(lane, [&](int i) { if (part.split) warp::atomic_add(out + lane + (long long)receiver * 32 + i, *(staging + lane + i)); else *(out + lane + (long long)receiver * 32 + i) = *(staging + lane + i); });
         warp::atomic_add(permuted + reversed[lane] + (long long)receiver * 32, acc);
         __syncwarp();
     }
@@ -101,18 +102,19 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
 }
 
 extern "C" __global__ void __launch_bounds__(64, 1)
-every_construct(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int rows, int rows_per_warp) {
+every_construct(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int rows, int rows_per_warp, int parts, int part_edges) {
     const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
-    if (first_row >= rows) return;
-    const int row_begin = static_cast<int>(first_row);
-    const int row_end = static_cast<int>(rows - first_row < rows_per_warp ? rows : first_row + rows_per_warp);
+    if (first_row >= static_cast<long long>(rows) * parts) return;
+    const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);
+    const int row_begin = static_cast<int>(first_row / parts);
+    const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;
     extern __shared__ __align__(128) unsigned char shared_memory[];
     float* const region = reinterpret_cast<float*>(shared_memory + warp_in_block * 1152);
     warp::barrier* const barriers = reinterpret_cast<warp::barrier*>(shared_memory + 2304) + warp_in_block * 3;
     switch (blockIdx.y) {
         case 0:
-            task_all(x, y, w, sender, row_ptr, out, total, count, grad_w, grad_y, grad_x, permuted, last, 0, row_begin, row_end, lane, region, barriers);
+            task_all(x, y, w, sender, row_ptr, out, total, count, grad_w, grad_y, grad_x, permuted, last, 0, row_begin, row_end, part, lane, region, barriers);
             break;
     }
 }

@@ -1,0 +1,113 @@
+// The ring of a task: edge and sender rows reach shared memory some edges ahead of the arithmetic, several edges a stage.
+#include <bit>
+
+#include "compiler/lower_task.hpp"
+
+namespace flashtp {
+
+namespace {
+
+constexpr std::int64_t most_edges_per_stage = 8;
+
+}  // namespace
+
+std::vector<ValueId> TaskLowering::ring_inputs() const {
+    std::vector<ValueId> inputs;
+    const int edge = nest_.find_loop(LoopKind::edge);
+    const bool innermost = edge == nest_.loops() - 1 && edge > 0 && nest_.task().loops[edge - 1].kind == LoopKind::receiver;
+    if (schedule_.ring.stages == 0 || !innermost) return inputs;
+    for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
+        const Value& value = program_.values[v];
+        if (!nest_.place(v).read || !program_.is_input(v) || value.binding->view.pair || value.extents.size() > 1) continue;
+        if (value.row == Row::edge || value.row == Row::sender) inputs.push_back(v);
+    }
+    return inputs;
+}
+
+void TaskLowering::plan_ring_buffer() {
+    const std::vector<ValueId> inputs = ring_inputs();
+    if (inputs.empty()) return;
+    ring_ = plan_ring(nest_, inputs, static_cast<int>(chunk_channels_), chunks_, schedule_.ring.copy, size_of(compute_));
+    const std::int64_t fit = schedule_.ring.stage_bytes / (ring_.edge_elements * static_cast<std::int64_t>(size_of(compute_)));
+    stage_edges_ = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::clamp(fit, std::int64_t{1}, most_edges_per_stage))));
+    const std::int64_t size = ring_.edge_elements * stage_edges_ * schedule_.ring.stages;
+    ring_buffer_ = builder_.new_shared("ring", shared_elements_, size);
+    shared_elements_ += size;
+}
+
+void TaskLowering::begin_ring(const Affine& first, const Affine& last, Block& block) {
+    stage_ = builder_.new_int("stage");
+    phase_ = builder_.new_int("phase");
+    slot_ = builder_.new_int("slot");
+    fill_stage_ = builder_.new_int("fill_stage");
+    fill_ = builder_.new_int("fill");
+    emit(block, RingBegin{});
+    for (const IntId zero : {stage_, phase_, slot_, fill_stage_}) emit(block, IntLet{zero, Affine(0)});
+    emit(block, IntLet{fill_, first});
+    builder_.task.windows = 2;
+    emit(block, WindowOpen{0, buffers_.sender(), first, last});
+    emit(block, WindowOpen{1, buffers_.edge(), first, last});
+    const IntId k = builder_.new_int("k");
+    For prologue{k, Affine(0), Affine(schedule_.ring.stages), 1, {}};
+    fill_stage(prologue.body);
+    emit(block, std::move(prologue));
+    wait_stage(first, block);
+}
+
+// No stage is filled where no edge is left, and none is waited for.
+void TaskLowering::wait_stage(const Affine& position, Block& block) {
+    If any{position, Affine::of(last_), {}};
+    emit(any.body, StageWait{stage_, phase_});
+    emit(block, std::move(any));
+}
+
+// Groups are counted, one a stage, so an empty one is committed where no edge is left; barriers are armed only for edges.
+void TaskLowering::fill_stage(Block& block) {
+    If more{Affine::of(fill_), Affine::of(last_), {}};
+    const IntId count = builder_.new_int("edges");
+    emit(more.body, IntMin{count, Affine(stage_edges_), Affine::of(last_) + Affine::of(fill_, -1)});
+    emit(more.body, StageFill{fill_stage_, Affine::of(count, ring_.bulk_bytes)});
+    copy_edges(count, more.body);
+    const bool groups = schedule_.ring.copy == CopyMechanism::groups;
+    if (!groups) emit(more.body, StageCommit{fill_stage_});
+    emit(block, std::move(more));
+    if (groups) emit(block, StageCommit{fill_stage_});
+    emit(block, IntSet{fill_, Affine::of(fill_) + Affine(stage_edges_)});
+    emit(block, StageNext{fill_stage_, std::nullopt});
+}
+
+// Bulk copies are issued by one lane an edge, side by side; other copies by all lanes together, edge after edge.
+void TaskLowering::copy_edges(IntId count, Block& block) {
+    const IntId k = builder_.new_int("k"), s = builder_.new_int("s_fill"), e = builder_.new_int("e_fill");
+    For edges{k, Affine(0), Affine::of(count), 1, {}};
+    if (!ring_.has_elements) edges.across_lanes = static_cast<int>(stage_edges_);
+    const Affine position = Affine::of(fill_) + Affine::of(k);
+    emit(edges.body, WindowRead{0, s, position});
+    emit(edges.body, WindowRead{1, e, position});
+    const Affine slot = Affine::of(fill_stage_, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements);
+    for (const RingPiece& piece : ring_.pieces) {
+        const Operand& operand = program_.operands[piece.operand];
+        const Affine source = Affine::of(operand.row == Row::sender ? s : e, operand.width) + Affine(piece.first) +
+                              (piece.chunk_factor ? Affine::of(int_chunk, piece.chunk_factor) : Affine(0));
+        emit(edges.body, AsyncCopy{ring_buffer_, slot + Affine(piece.shared), buffers_.operand(piece.operand), source, piece.count,
+                                   piece.bulk, piece.vector});
+    }
+    emit(block, std::move(edges));
+}
+
+Affine TaskLowering::ring_slot() const { return Affine::of(slot_, ring_.edge_elements); }
+
+// After an edge. Its values were read where they were used; once all edges of the stage are done it is filled again.
+void TaskLowering::leave_slot(IntId position, Block& block) {
+    emit(block, IntSet{slot_, Affine::of(slot_) + Affine(1)});
+    If used_up{Affine::of(stage_, stage_edges_) + Affine(stage_edges_ - 1), Affine::of(slot_), {}};
+    Block& next = stage_edges_ == 1 ? block : used_up.body;
+    emit(next, SyncWarp{});
+    fill_stage(next);
+    emit(next, StageNext{stage_, phase_});
+    emit(next, IntSet{slot_, Affine::of(stage_, stage_edges_)});
+    wait_stage(Affine::of(position) + Affine(1), next);
+    if (stage_edges_ > 1) emit(block, std::move(used_up));
+}
+
+}  // namespace flashtp

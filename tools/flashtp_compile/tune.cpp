@@ -1,0 +1,164 @@
+// tune: measures the schedules around the default one on this device.
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <set>
+#include <thread>
+
+#include "ir/error.hpp"
+#include "tools/flashtp_compile/bench_run.hpp"
+#include "tools/flashtp_compile/command.hpp"
+#include "tools/flashtp_compile/measure.hpp"
+#include "tools/flashtp_compile/text.hpp"
+
+namespace flashtp::tools {
+namespace {
+
+struct TuneOptions {
+    std::vector<std::string> specs;
+    std::string cache;
+    std::vector<int> orders{0, 1, 2};
+    std::vector<std::int64_t> edges{131'072};
+    RequestOptions request;
+    int edges_per_node = 64, jobs = 0, shown = 6;
+    bool wide = false;
+};
+
+struct Candidate {
+    ScheduleKnobs knobs;
+    std::shared_ptr<Program> program;  ///< null: it could not be compiled
+    std::vector<double> seconds;       ///< by size
+};
+
+/// Changes one knob, or two that trade against each other, at a time.
+std::vector<ScheduleKnobs> neighbours(const ScheduleKnobs& start, bool wide) {
+    std::vector<ScheduleKnobs> all{start};
+    const auto vary = [&](auto member, auto... values) {
+        for (std::size_t i = 0, n = wide ? all.size() : 1; i < n; ++i) {
+            for (const auto value : {values...}) {
+                ScheduleKnobs knobs = all[i];
+                knobs.*member = value;
+                all.push_back(knobs);
+            }
+        }
+    };
+    vary(&ScheduleKnobs::min_blocks, 1, 2, 3, 4);
+    vary(&ScheduleKnobs::register_budget, start.register_budget - 60, start.register_budget - 30, start.register_budget + 40);
+    vary(&ScheduleKnobs::stage_bytes, std::int64_t{0}, start.stage_bytes / 2, start.stage_bytes * 2);
+    vary(&ScheduleKnobs::stages, 2, 3);
+    vary(&ScheduleKnobs::max_channels_per_lane, 1, 2);
+    vary(&ScheduleKnobs::rows_per_warp, 1, 2, 4);
+    vary(&ScheduleKnobs::warps_per_block, 2, 8);
+    return all;
+}
+
+std::string text_of(const ScheduleKnobs& k) {
+    return fmt::format("channels {} registers {} stages {} x {} B warps {} blocks {} rows {}", k.max_channels_per_lane,
+                       k.register_budget, k.stages, k.stage_bytes, k.warps_per_block, k.min_blocks, k.rows_per_warp);
+}
+
+/// Those whose kernels differ.
+std::vector<Candidate> candidates(const Problem& problem, const Request& request, const Target& target, const TuneOptions& options) {
+    std::vector<Candidate> all;
+    std::set<std::string> seen;
+    for (const ScheduleKnobs& knobs : neighbours(default_knobs(target, request, problem.dtype), options.wide)) {
+        LoweringOptions lowering = lowering_options(options.request);
+        lowering.knobs = knobs;
+        Trace trace;
+        std::string text = fmt::format("{} ", knobs.rows_per_warp);
+        for (const Kernel& kernel : lower(problem, request, target, lowering, trace).kernels) text += to_string(kernel);
+        if (seen.insert(std::move(text)).second) all.push_back({knobs, nullptr, {}});
+    }
+    return all;
+}
+
+void compile_all(Engine& engine, const Problem& problem, const Request& request, const Target& target, const TuneOptions& options,
+                 std::vector<Candidate>& all) {
+    std::atomic<std::size_t> next{0};
+    const auto work = [&] {
+        for (std::size_t i; (i = next++) < all.size();) {
+            LoweringOptions lowering = lowering_options(options.request);
+            lowering.knobs = all[i].knobs;
+            try {
+                all[i].program = engine.compile(problem, request, target, lowering);
+            } catch (const CompileError&) {
+                // Beyond what the device offers; it is shown as such.
+            }
+            fmt::print(stderr, "\rcompiled {} of {}", std::min(next.load(), all.size()), all.size());
+        }
+    };
+    const unsigned jobs = options.jobs > 0 ? static_cast<unsigned>(options.jobs) : std::max(1u, std::thread::hardware_concurrency());
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < jobs; ++i) threads.emplace_back(work);
+    threads.clear();
+    fmt::print(stderr, "\r");
+}
+
+void measure(std::vector<Candidate>& all, const TuneOptions& options) {
+    const auto compiled = std::ranges::find_if(all, [](const Candidate& c) { return c.program != nullptr; });
+    if (compiled == all.end()) throw CompileError("none of the schedules could be compiled");
+    for (const std::int64_t edges : options.edges) {
+        const CudaBench bench(*compiled->program, {edges, std::max<std::int64_t>(1, edges / options.edges_per_node), true});
+        for (Candidate& c : all) {
+            try {
+                c.seconds.push_back(c.program ? bench.time(*c.program) : INFINITY);
+            } catch (const DeviceError&) {
+                c.seconds.push_back(INFINITY);
+            }
+        }
+    }
+}
+
+void print(const Problem& problem, int order, const std::vector<Candidate>& all, const TuneOptions& options) {
+    for (std::size_t size = 0; size < options.edges.size(); ++size) {
+        std::vector<const Candidate*> order_of_time;
+        for (const Candidate& c : all) order_of_time.push_back(&c);
+        std::stable_sort(order_of_time.begin(), order_of_time.end(),
+                         [&](const Candidate* a, const Candidate* b) { return a->seconds[size] < b->seconds[size]; });
+        fmt::print("{} order {}, {} edges: the default takes {}, {:.2f} times the best of {}\n", problem.name, order,
+                   grouped(options.edges[size]), duration(all[0].seconds[size]),
+                   all[0].seconds[size] / order_of_time[0]->seconds[size], all.size());
+        Table table({"time", "of default", "schedule"});
+        for (int i = 0; i < std::min<int>(options.shown, static_cast<int>(order_of_time.size())); ++i) {
+            const Candidate& c = *order_of_time[static_cast<std::size_t>(i)];
+            table.add({duration(c.seconds[size]), fmt::format("{:.3f}", c.seconds[size] / all[0].seconds[size]), text_of(c.knobs)});
+        }
+        fmt::print("{}", table.text());
+    }
+}
+
+int run(const TuneOptions& options) {
+    const std::vector<Problem> layers = load_layers(options.specs, options.request);
+    Engine engine(engine_options(options.cache));
+    const Target target = engine.target("cuda");
+    for (const Problem& problem : layers) {
+        for (const int order : options.orders) {
+            const Request request = request_of(options.request, order);
+            std::vector<Candidate> all = candidates(problem, request, target, options);
+            compile_all(engine, problem, request, target, options, all);
+            measure(all, options);
+            print(problem, order, all, options);
+        }
+    }
+    return exit_done;
+}
+
+}  // namespace
+
+void add_tune(CLI::App& app, int& result) {
+    auto options = std::make_shared<TuneOptions>();
+    CLI::App* command = add_command(app, "tune", "Measure the schedules around the default one on this GPU.",
+                                    "flashtp-compile tune examples/specs/sevennet-l3i5.json:2 --orders 0,1 --edges 2048,131072",
+                                    options, &run, result);
+    add_specs(*command, options->specs);
+    add_orders(*command, options->orders);
+    command->add_option("--edges", options->edges, "sizes to measure at, comma separated")->delimiter(',')->capture_default_str();
+    command->add_option("--edges-per-node", options->edges_per_node)->check(CLI::Range(1, 1 << 20))->capture_default_str();
+    command->add_option("-j,--jobs", options->jobs, "compilations at a time; default: all cores");
+    command->add_option("--show", options->shown, "schedules to print")->capture_default_str();
+    command->add_flag("--wide", options->wide, "all combinations instead of one change at a time; slow");
+    add_cache_directory(*command, options->cache);
+    add_request_options(*command, options->request);
+}
+
+}  // namespace flashtp::tools
