@@ -27,6 +27,15 @@ KernelInfo describe(const Problem& problem, const Request& request, const PathPr
     return info;
 }
 
+// Warps of a GPU add to rows they share in whatever order they run; on a CPU the runtime orders the threads' private sums.
+void refuse_unordered_additions(const Kernel& kernel) {
+    if (kernel.target.platform == Platform::cpu) return;
+    for (const Buffer& buffer : kernel.buffers)
+        if (buffer.shared_rows)
+            user_error("deterministic: {} adds to {} in no fixed order on {}; leave the option out, ask for other outputs, or use a CPU",
+                       kernel.name, buffer.name, kernel.target.name);
+}
+
 }  // namespace
 
 Lowered lower(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options, Trace& trace) {
@@ -40,10 +49,14 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     const auto kernel_of = [&](const Schedule& schedule) {
         return trace("lower", lower_to_kernel(result.edge, schedule, target, describe(problem, request, result.paths, schedule)));
     };
+    const auto accept = [&](Kernel kernel) {
+        if (problem.deterministic) refuse_unordered_additions(kernel);
+        result.kernels.push_back(std::move(kernel));
+    };
     if (options.schedule) {
         result.schedule = *options.schedule;
         result.schedule.deterministic |= problem.deterministic;
-        result.kernels.push_back(kernel_of(result.schedule));
+        accept(kernel_of(result.schedule));
         if (!fits(result.kernels.back()))
             user_error("the schedule needs {} bytes of shared memory a block; {} has {}", shared_bytes(result.kernels.back()), target.name,
                        target.shared_bytes_per_block);
@@ -57,7 +70,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
         result.schedule.factoring = to_string(factoring);
         Kernel kernel = kernel_of(result.schedule);
         if (!fits(kernel)) continue;
-        result.kernels.push_back(std::move(kernel));
+        accept(std::move(kernel));
         return result;
     }
     internal_error("no schedule fits the shared memory of {}\n{}", target.name, to_string(result.schedule));

@@ -38,7 +38,10 @@ class CudaKernel final : public Module {
         : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
           warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows), shared_bytes_(shared_bytes(kernel)) {
         for (const KernelTask& task : kernel.tasks) parts_ += task.chunks;
-        for (const Buffer& b : kernel.buffers) arguments_ += b.kind != BufferKind::table;
+        for (const Buffer& b : kernel.buffers) {
+            arguments_ += b.kind != BufferKind::table;
+            adds_parts_ |= added_by_parts(kernel, b);
+        }
         if (arguments_ + 4 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
         load(artifact);
     }
@@ -66,8 +69,9 @@ class CudaKernel final : public Module {
     unsigned threads_;
     std::int64_t warps_;
     int rows_per_warp_;
-    bool splits_;            ///< receivers may have several warps
-    std::int64_t slots_ = 1; ///< warps that the device runs at a time
+    bool splits_;               ///< receivers may have several warps
+    bool adds_parts_ = false;   ///< which then add up in memory
+    std::int64_t slots_ = 1;    ///< warps that the device runs at a time
     std::int64_t shared_bytes_;
     std::int64_t parts_ = 0;
     std::size_t arguments_ = 0;
@@ -143,15 +147,20 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
                  "cuLaunchKernel");
 }
 
-// A warp takes several rows only where many are left for every slot; where rows are fewer than slots, receivers are split.
+// A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more and a part
+// leaves nothing to be added up, receivers are split; docs/performance.md has the measurements.
 LaunchShape CudaKernel::shape(std::int64_t rows, std::int64_t edges) const {
-    constexpr std::int64_t wanted_rounds = 2, fewest_edges = 8;
+    struct Splitting {
+        std::int64_t below, rounds, fewest_edges;  ///< items a slot to split below, items a slot wanted, edges of a part
+    };
+    constexpr Splitting too_few{1, 2, 8}, uneven{4, 3, 16};
     const std::int64_t items = rows * parts_;
-    if (items >= 2 * wanted_rounds * rows_per_warp_ * slots_) return {};
+    if (items >= 4 * rows_per_warp_ * slots_) return {};
+    const Splitting& how = items < slots_ || adds_parts_ ? too_few : uneven;
     LaunchShape shape{1, 1, 0};
-    if (!splits_ || items == 0 || items >= slots_) return shape;
-    const std::int64_t degree = (edges + rows - 1) / rows, wanted = (wanted_rounds * slots_ + items - 1) / items;
-    shape.parts = static_cast<int>(std::clamp<std::int64_t>(degree / fewest_edges, 1, wanted));
+    if (!splits_ || items == 0 || items >= how.below * slots_) return shape;
+    const std::int64_t degree = (edges + rows - 1) / rows, wanted = (how.rounds * slots_ + items - 1) / items;
+    shape.parts = static_cast<int>(std::clamp<std::int64_t>(degree / how.fewest_edges, 1, wanted));
     shape.part_edges = static_cast<int>((degree + shape.parts - 1) / shape.parts);
     return shape;
 }

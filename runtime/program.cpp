@@ -113,6 +113,8 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
     bool split = false;
     for (std::size_t k = 0; k < loaded.size(); ++k) {
         shapes.push_back(loaded[k]->shape(rows_of(k, graph), graph.edges));
+        // Parts of a receiver's sum would be added in no fixed order.
+        if (parts_.lowered.schedule.deterministic) shapes.back().parts = 1;
         split |= shapes.back().parts > 1;
     }
     for (const OutputRule& output : outputs_) {
