@@ -2,7 +2,7 @@
 import json
 import warnings
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -36,9 +36,24 @@ class Layer:
         return o3.TensorProduct(*self.irreps, self.instructions, shared_weights=False, internal_weights=False)
 
     @cached_property
+    def exact(self):
+        """The reference itself: e3nn's in float64. Its 3j symbols have the default dtype that it finds."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            return self.tensor_product()
+        finally:
+            torch.set_default_dtype(before)
+
+    @cached_property
     def widths(self):
         x, y, z = (irreps.dim for irreps in self.irreps)
-        return {"x": x, "y": y, "w": self.tensor_product().weight_numel, "z": z}
+        return {"x": x, "y": y, "w": self.exact.weight_numel, "z": z}
+
+
+@cache
+def layer(name):
+    return Layer(name)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 import cases
 import measure
 import report
-from cases import INPUTS, ORDERS, OUTPUTS, Case, Layer, random_graph
+from cases import ORDERS, OUTPUTS, Case, layer, random_graph
 from libraries import LIBRARIES, Unsupported, make, missing
 from reference import reference, relative_errors
 
@@ -87,7 +87,7 @@ class Runs:
         return torch.autograd.grad(z, xyw, self.own["d_z"], retain_graph=True, create_graph=create_graph)
 
     def second_gradients(self, first):
-        inputs, cotangents = (tuple(self.own[name] for name in group) for group in (("d_z", "x", "y", "w"), ("t_x", "t_y", "t_w")))
+        inputs, cotangents = ([self.own[name] for name in group] for group in (("d_z", "x", "y", "w"), ("t_x", "t_y", "t_w")))
         return torch.autograd.grad(first, inputs, cotangents, retain_graph=True)
 
     def function(self, order):
@@ -117,11 +117,12 @@ class Comparison:
         absent = {library.name: missing(library, options.device) for library in LIBRARIES}
         self.libraries = [library for library in LIBRARIES if library.name in chosen and not absent[library.name]]
         if any(not library.peer for library in self.libraries):
-            import flashtp_torch  # noqa: F401  without this library there is nothing to compare
+            import flashtp  # noqa: F401  without this library there is nothing to compare
         self.document = {
             "device": self.device.description(), "kind": options.device, "torch": torch.__version__, "host": platform.machine(),
-            "cache_bytes": self.device.cache_bytes(), "peaks": measure.peaks(self.device), "statistic": f"{options.statistic} of {options.repeats}",
-            "dtype": options.dtype, "absent": {name: absent[name] for name in chosen if absent[name]}, "states": [], "rows": []}
+            "cache_bytes": self.device.cache_bytes(), "peaks": measure.peaks(self.device),
+            "statistic": f"{options.statistic} of {options.repeats}", "dtype": options.dtype,
+            "absent": {name: absent[name] for name in chosen if absent[name]}, "states": [], "rows": []}
 
     def cases(self):
         per_node = self.options.edges_per_node or EDGES_PER_NODE[self.options.device]
@@ -138,7 +139,7 @@ class Comparison:
                 break
             self.document["states"].append(self.device.state())
             try:
-                case = Case(Layer(name), random_graph(edges, nodes, edge_order, self.options.device),
+                case = Case(layer(name), random_graph(edges, nodes, edge_order, self.options.device),
                             getattr(torch, self.options.dtype))
             except torch.OutOfMemoryError:
                 self.row(name, edges, nodes, edge_order, error="inputs do not fit in memory")
@@ -149,8 +150,8 @@ class Comparison:
             report.write(self.document, self.options.out)
         self.document["states"].append(self.device.state())
 
-    def row(self, layer, edges, nodes, edge_order, **values):
-        self.document["rows"].append({"layer": layer, "edges": edges, "nodes": nodes, "edge_order": edge_order, **values})
+    def row(self, name, edges, nodes, edge_order, **values):
+        self.document["rows"].append({"layer": name, "edges": edges, "nodes": nodes, "edge_order": edge_order, **values})
         return self.document["rows"][-1]
 
     def measure(self, case):
@@ -197,25 +198,25 @@ class Comparison:
         function = runs.function(order)
         for _ in range(self.device.warm_up):
             function()
-        row["kernels_us"] = self.device.kernel_time(function, self.options.repeats)
-        row["host_us"] = self.device.host_time(function, self.options.repeats)
+        repeats = measure.repeats(self.device.time(function), self.options.repeats)
+        row["kernels_us"] = self.device.kernel_time(function, repeats)
+        row["host_us"] = self.device.host_time(function, repeats)
         if not library.peer:
-            row["multiply_adds"] = library.convolution.multiply_adds_per_edge(order) * library.case.graph.edges
-            row.update(self.direct(library, runs, order))
+            row.update(self.direct(library.case, order))
         return function
 
     def times(self, functions):
         return measure.times(self.device, functions, self.options.repeats, STATISTICS[self.options.statistic])
 
-    def direct(self, library, runs, order):
+    def direct(self, case, order):
         """The C API alone, without autograd and allocation; and the index of the graph, made once for many calls."""
-        import flashtp_torch
-        convolution, values = library.convolution, runs.own
-        outputs = [torch.empty(library.case.shape(name), dtype=library.case.dtype, device=convolution.device) for name in OUTPUTS[order]]
-        operands = flashtp_torch.pointers([values[name] for name in INPUTS[order]] + outputs)
-        launch = partial(convolution.launch, order, operands)
-        times = self.times({"direct_us": launch, "index_us": convolution.index.build})
-        return {**times, "direct_host_us": self.device.host_time(launch, 10 * self.options.repeats)}
+        from c_api import Launch
+        graph = case.graph
+        build = partial(torch.ops.flashtp.receiver_index, graph.receiver, graph.sender, graph.nodes, graph.nodes)
+        launch = Launch(case, order, build()[:3])
+        times = self.times({"direct_us": launch, "index_us": build})
+        return {**times, "direct_host_us": self.device.host_time(launch, 10 * self.options.repeats),
+                "multiply_adds": launch.multiply_adds_per_edge() * graph.edges}
 
 
 def main():

@@ -4,11 +4,17 @@ A library is a class with `name`, `devices` and `packages` (what it imports, so 
 Making it raises Unsupported where it cannot run a case.
 """
 import importlib.util
+import os
+import sys
 import warnings
 
 import torch
 
-from cases import o3
+from cases import ROOT, o3
+
+# This library is measured from the source tree, with the libraries of the release build or those that FLASHTP_LIBRARY names.
+sys.path.insert(0, str(ROOT / "python"))
+os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflashtp.so"))
 
 
 class Unsupported(Exception):
@@ -21,8 +27,16 @@ class Library:
     peer = True
     twice = True  # whether it can be differentiated twice
 
+    products = {}  # by library, layer and dtype: sizes and orders of a layer share one
+
     def __init__(self, case):
         self.case, self.graph, self.layer = case, case.graph, case.layer
+
+    def product(self, make):
+        key = (self.name, self.layer.name, self.case.dtype)
+        if key not in Library.products:
+            Library.products[key] = make().to(self.graph.sender.device)
+        return Library.products[key]
 
     def __call__(self, x, y, w):
         raise NotImplementedError
@@ -37,17 +51,14 @@ class Library:
 
 class Flashtp(Library):
     name, devices, peer = "flashtp", ("cpu", "cuda"), False
-    engine = None
 
     def __init__(self, case):
-        import flashtp_torch
+        import flashtp
         super().__init__(case)
-        if Flashtp.engine is None:
-            Flashtp.engine = flashtp_torch.flashtp.Engine(cache=None, threads=torch.get_num_threads())
-        self.convolution = flashtp_torch.Convolution(Flashtp.engine, case)
+        self.tp = self.product(lambda: flashtp.TensorProductConv(*map(str, case.layer.irreps), case.layer.instructions))
 
     def __call__(self, x, y, w):
-        return self.convolution(x, y, w)
+        return self.tp(x, y, w, self.graph.receiver, self.graph.sender)
 
 
 class E3nn(Library):
@@ -57,7 +68,7 @@ class E3nn(Library):
         import e3nn
         super().__init__(case)
         e3nn.set_optimization_defaults(jit_mode="eager")
-        self.tp = case.layer.tensor_product().to(case.graph.sender.device, case.dtype)
+        self.tp = self.product(lambda: case.layer.tensor_product().to(case.dtype))
 
     def __call__(self, x, y, w):
         messages = self.tp(x[self.graph.sender], y, w)
@@ -88,8 +99,8 @@ class FlashTP(Library):
             raise Unsupported("needs multiplicities that are multiples of 32")
         # Its table of devices does not know the H200; it has the H100's 227 KB.
         shared = torch.cuda.get_device_properties(0).shared_memory_per_block_optin // 1024
-        self.tp = flashTP_e3nn.uvu_TP(*case.layer.irreps, case.layer.instructions, smem_size=shared, device="cuda",
-                                      dtype=case.dtype)
+        self.tp = self.product(lambda: flashTP_e3nn.uvu_TP(*case.layer.irreps, case.layer.instructions, smem_size=shared,
+                                                           device="cuda", dtype=case.dtype))
         self.sender, self.receiver = self.graph.sender.int(), self.graph.receiver.int()
 
     def __call__(self, x, y, w):
@@ -104,9 +115,11 @@ class OpenEquivariance(Library):
         super().__init__(case)
         if self.deterministic and self.graph.edge_order != "receiver":
             raise Unsupported("needs edges sorted by receiver")
+        if case.dtype != torch.float32:
+            raise Unsupported("called in float32 only")
         problem = oeq.TPProblem(*(oeq.Irreps(str(i)) for i in case.layer.irreps), case.layer.instructions, shared_weights=False,
                                 internal_weights=False)
-        self.tp = oeq.TensorProductConv(problem, deterministic=self.deterministic)
+        self.tp = self.product(lambda: oeq.TensorProductConv(problem, deterministic=self.deterministic))
         # The transpose, once a graph: not timed, as an index of this library's is not.
         self.extra = (torch.argsort(self.graph.sender, stable=True),) if self.deterministic else ()
 
@@ -127,8 +140,7 @@ class CuEquivariance(Library):
         super().__init__(case)
         if any(i[3] != "uvu" for i in case.layer.instructions) or any(mul != 1 for mul, _ in case.layer.irreps[1]):
             raise Unsupported("written for uvu with multiplicities of one in y only")
-        self.product = cuet.SegmentedPolynomial(self.polynomial(), method=self.method, math_dtype=case.dtype)
-        self.product = self.product.to(self.graph.sender.device)
+        self.tp = self.product(lambda: cuet.SegmentedPolynomial(self.polynomial(), method=self.method, math_dtype=case.dtype))
         self.shape = torch.empty(self.graph.nodes, 1, device=self.graph.sender.device)
 
     def polynomial(self):
@@ -140,7 +152,7 @@ class CuEquivariance(Library):
         for operand, irreps in ((1, x), (2, y), (3, z)):
             for mul, ir in irreps:
                 product.add_segment(operand, (ir.dim,) if operand == 2 else (ir.dim, mul))
-        for i in self.layer.tensor_product().instructions:
+        for i in self.layer.exact.instructions:
             (_, ir1), (_, ir2), (_, ir3) = x[i.i_in1], y[i.i_in2], z[i.i_out]
             coefficients = i.path_weight * o3.wigner_3j(ir1.l, ir2.l, ir3.l, dtype=torch.float64).numpy()
             product.add_path(None, i.i_in1, i.i_in2, i.i_out, c=coefficients, dims={"u": x[i.i_in1].mul})
@@ -150,7 +162,7 @@ class CuEquivariance(Library):
         return polynomial.apply_fn(lambda operation, product: (operation, product.split_mode("u", size)))
 
     def __call__(self, x, y, w):
-        return self.product([w, x, y], {1: self.graph.sender}, {0: self.shape}, {0: self.graph.receiver})[0]
+        return self.tp([w, x, y], {1: self.graph.sender}, {0: self.shape}, {0: self.graph.receiver})[0]
 
     def irreps_of(self, name):
         return {"x": self.layer.irreps[0], "z": self.layer.irreps[2]}.get(name[-1], ())

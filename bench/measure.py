@@ -112,13 +112,16 @@ class Cuda:
 DEVICES = {"cpu": Cpu(), "cuda": Cuda()}
 
 
-def times(device, functions, repeats, statistic=statistics.median):
+def repeats(microseconds, most):
+    """Slow functions are repeated less often: two seconds, but at least three times."""
+    return max(3, min(most, int(2e6 / microseconds)))
+
+
+def times(device, functions, most, statistic=statistics.median):
     """Of each of the functions, taken in turns after runs that do not count."""
-    for _ in range(device.warm_up):
-        for function in functions.values():
-            function()
+    slowest = max((device.time(function) for _ in range(device.warm_up) for function in functions.values()), default=1)
     measured = {name: [] for name in functions}
-    for _ in range(repeats):
+    for _ in range(repeats(slowest, most)):
         for name, function in functions.items():
             measured[name].append(device.time(function))
     return {name: statistic(values) for name, values in measured.items()}

@@ -15,8 +15,8 @@ import report  # noqa: E402
 from cases import ORDERS  # noqa: E402
 
 # One colour a library, in all pictures; told apart by people who see colours differently.
-COLOURS = {"flashtp": "#d55e00", "e3nn": "#999999", "e3nn compiled": "#555555", "FlashTP": "#0072b2", "OpenEquivariance": "#009e73",
-           "OpenEquivariance det": "#56b4e9", "cuEquivariance": "#cc79a7"}
+COLOURS = {"flashtp": "#d55e00", "e3nn": "#999999", "e3nn compiled": "#555555", "FlashTP": "#0072b2",
+           "OpenEquivariance": "#009e73", "OpenEquivariance det": "#56b4e9", "cuEquivariance": "#cc79a7"}
 MARKERS = {"forward": "o", "backward": "s", "double backward": "^"}
 plt.rcParams.update({"svg.hashsalt": "flashtp", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.25})
 
@@ -59,17 +59,13 @@ def roofline(document):
     x = sorted([*ends, min(max(knee, ends[0]), ends[1])])
     axes.loglog(x, [min(peaks["flops_per_second"], i * peaks["bytes_per_second"]) for i in x], "k-", linewidth=1)
     axes.set(xlabel="FLOPs a byte", ylabel="FLOP/s", title=f"{document['device']}, {largest(document):,} edges")
-    legend(axes, rows, orders=True)
+    handles = [plt.Line2D([], [], color="k", marker=marker, linestyle="", label=order) for order, marker in MARKERS.items()]
+    axes.legend(handles=library_handles(rows) + handles, fontsize=7)
     return figure
 
 
-def legend(axes, rows, orders):
-    seen = {row["library"]: None for row in rows}
-    handles = [plt.Line2D([], [], color=COLOURS[name], marker="" if not orders else "D", linestyle="" if orders else "-", label=name)
-               for name in seen]
-    if orders:
-        handles += [plt.Line2D([], [], color="k", marker=marker, linestyle="", label=order) for order, marker in MARKERS.items()]
-    axes.legend(handles=handles, fontsize=7)
+def library_handles(rows):
+    return [plt.Line2D([], [], color=COLOURS[name], label=name) for name in dict.fromkeys(row["library"] for row in rows)]
 
 
 def largest(document):
@@ -92,8 +88,8 @@ def grid(document, title, draw_one):
             draw_one(axes[i][j], rows)
             axes[i][j].set_title(f"{layer}, {order}", fontsize=8)
     figure.suptitle(title)
-    legend(axes[0][0], timed, orders=False)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.legend(handles=library_handles(timed), loc="lower center", ncols=4, fontsize=8)
     return figure
 
 
@@ -105,7 +101,8 @@ def lines(axes, rows, value):
 
 
 def edges(document):
-    return grid(document, f"{document['device']}: microseconds against edges", lambda axes, rows: lines(axes, rows, lambda row: row["us"]))
+    return grid(document, f"{document['device']}: microseconds against edges",
+                lambda axes, rows: lines(axes, rows, lambda row: row["us"]))
 
 
 def memory(document):

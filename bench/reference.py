@@ -6,8 +6,9 @@ from cases import INPUTS, OUTPUTS
 
 def reference(case, order, edges_at_once=8192):
     """The outputs of an order, by name."""
-    tp = case.layer.tensor_product().to(case.graph.sender.device, torch.float64)
-    results = {name: torch.zeros(case.shape(name), dtype=torch.float64, device=case.graph.sender.device) for name in OUTPUTS[order]}
+    exact = {"dtype": torch.float64, "device": case.graph.sender.device}
+    tp = case.layer.exact.to(case.graph.sender.device)
+    results = {name: torch.zeros(case.shape(name), **exact) for name in OUTPUTS[order]}
     for start in range(0, case.graph.edges, edges_at_once):
         part = slice(start, start + edges_at_once)
         for name, value in evaluate(tp, case, order, part).items():
@@ -22,7 +23,7 @@ def evaluate(tp, case, order, part):
     v = {name: case.values[name].detach() for name in INPUTS[order]}
     v = {name: (value[part] if name[-1] in "yw" else value).double().requires_grad_() for name, value in v.items()}
     messages = tp(v["x"][case.graph.sender[part]], v["y"], v["w"])
-    z = torch.zeros(case.shape("z"), dtype=torch.float64, device=messages.device).index_add(0, case.graph.receiver[part], messages)
+    z = messages.new_zeros(case.shape("z")).index_add(0, case.graph.receiver[part], messages)
     if order == 0:
         return {"z": z.detach()}
     xyw = [v[name] for name in "xyw"]

@@ -120,9 +120,11 @@ def own_table(document):
         if row is None or "us" not in row:
             continue
         parts = fractions(document, row)
-        rows.append(where(document, cell) + [microseconds(row.get(key)) for key in ("kernels_us", "direct_us", "direct_host_us", "index_us")] +
+        times = [microseconds(row.get(key)) for key in ("kernels_us", "direct_us", "direct_host_us", "host_us", "index_us")]
+        rows.append(where(document, cell) + times +
                     (["-"] * 3 if parts is None else [percent(max(parts)), *map(percent, parts)]) + [scientific(error_of(row))])
-    return markdown(["layer", "edges", "", "kernels", "C API", "host", "index", "of roofline", "of copy", "of FMA", "error"], rows)
+    head = ["kernels", "C API", "host", "host, autograd", "index", "of roofline", "of copy", "of FMA", "error"]
+    return markdown(["layer", "edges", "", *head], rows)
 
 
 def memory_table(document):
@@ -130,7 +132,7 @@ def memory_table(document):
     columns = libraries(document)
     megabytes = lambda row: "-" if not row or row.get("extra_bytes") is None else \
         f"{max(0, row['extra_bytes'] - row['output_bytes']) / 2**20:,.1f}"
-    rows = [where(document, cell) + [megabytes(by_library.get(name)) for name in columns] for cell, by_library in by_cell(document)]
+    rows = [where(document, cell) + [megabytes(rows.get(name)) for name in columns] for cell, rows in by_cell(document)]
     return markdown(["layer", "edges", "", *columns], rows)
 
 
@@ -146,9 +148,9 @@ def summary_table(document):
         parts = fractions(document, row) if row else None
         cells.setdefault((edges, edge_order, order), []).append((max(parts) if parts else None, ratio(by_library)))
     rows = []
-    for (edges, edge_order, order), pairs in sorted(cells.items(), key=lambda item: (item[0][0], item[0][1], ORDERS.index(item[0][2]))):
+    for edges, edge_order, order in sorted(cells, key=lambda cell: (*cell[:2], ORDERS.index(cell[2]))):
         text = [f"{edges:,}", edge_order, order]
-        for values, form in zip(zip(*pairs), (percent, "{:.2f}".format)):
+        for values, form in zip(zip(*cells[edges, edge_order, order]), (percent, "{:.2f}".format)):
             known = [v for v in values if v is not None]
             text += [form(geometric_mean(known)), form(min(known))] if known else ["-", "-"]
         rows.append(text)
@@ -160,10 +162,11 @@ def notes(document):
     lines = [f"{document['device']}, PyTorch {document['torch']}, {document['dtype']}, {document['statistic']} runs; "
              f"times in microseconds, memory in MB."]
     if peaks:
-        lines.append(f"Measured here: copy {peaks['bytes_per_second'] / 1e12:.3g} TB/s, FMA {peaks['flops_per_second'] / 1e12:.3g} TFLOP/s.")
+        lines.append(f"Measured here: copy {peaks['bytes_per_second'] / 1e12:.3g} TB/s, "
+                     f"FMA {peaks['flops_per_second'] / 1e12:.3g} TFLOP/s.")
     lines += [f"{name}: {why}." for name, why in document["absent"].items()]
-    failures = dict.fromkeys(f"{row.get('library', 'all')}, {row['layer']}, {row['edges']:,} edges, {row.get('order', 'any order')}: "
-                             f"{row['error']}." for row in document["rows"] if "error" in row)
+    failures = dict.fromkeys(f"{row.get('library', 'all')}, {row['layer']}, {row['edges']:,} edges, "
+                             f"{row.get('order', 'any order')}: {row['error']}." for row in document["rows"] if "error" in row)
     return "\n".join([*lines, "`*`: inputs and outputs fit in the last-level cache.", *failures]) + "\n"
 
 
