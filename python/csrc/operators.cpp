@@ -111,7 +111,8 @@ flashtp_graph graph_of(const std::vector<Tensor>& index, const Rows& rows) {
     if (index.empty()) return graph;
     graph.row_ptr = static_cast<const std::int32_t*>(index[0].data_ptr());
     graph.sender = static_cast<const std::int32_t*>(index[1].data_ptr());
-    graph.edge = static_cast<const std::int32_t*>(index[2].data_ptr());
+    // Empty where the edges are sorted by receiver.
+    graph.edge = leading(index[2]) == rows.edges ? static_cast<const std::int32_t*>(index[2].data_ptr()) : nullptr;
     return graph;
 }
 

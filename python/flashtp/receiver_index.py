@@ -20,7 +20,8 @@ _entries: "OrderedDict[tuple, _Entry]" = OrderedDict()
 
 
 def receiver_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> list[Tensor]:
-    """row_ptr, sender and edge as int32 (see flashtp_graph in flashtp.h), from rows [edges] of int32 or int64.
+    """row_ptr, sender and edge as int32 (see flashtp_graph in flashtp.h), from rows [edges] of int32 or int64. ``edge`` may be empty
+    where the edges are sorted by receiver: kernels then read edge rows in their order, which is faster.
 
     The index is kept as long as the memory of receiver and sender is, and found again for tensors that are the same part of the same
     memory, unless they were changed in place meanwhile.
@@ -33,7 +34,8 @@ def receiver_index(receiver: Tensor, sender: Tensor, receivers: int, senders: in
     if entry is not None and not any(storage.expired() for storage in entry.storages):
         return entry.index
     *index, report = _build(receiver, sender, receivers, senders)
-    _check_rows(report, receiver, sender, receivers, senders)
+    if not receiver.is_cuda or os.environ.get("FLASHTP_CHECK_EDGES") != "0":
+        index = _examined(index, report, receiver, sender, senders)
     _remember(key, _Entry((StorageWeakRef(receiver.untyped_storage()), StorageWeakRef(sender.untyped_storage())), index))
     return index
 
@@ -52,14 +54,13 @@ def _identity(tensor: Tensor) -> tuple:
             tensor._version, stream)
 
 
-def _check_rows(report: Tensor, receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> None:
-    """On a GPU this waits for the index, once for each list of edges. FLASHTP_CHECK_EDGES=0 leaves it out."""
-    if not report.is_cuda or os.environ.get("FLASHTP_CHECK_EDGES") == "0":
-        return
-    edge = int(report[0])
-    if edge >= 0:
-        raise RuntimeError(f"flashtp: edge {edge} has receiver {int(receiver[edge])} and sender {int(sender[edge])}; there are "
-                           f"{receivers} receivers and {senders} senders")
+def _examined(index: list[Tensor], report: Tensor, receiver: Tensor, sender: Tensor, senders: int) -> list[Tensor]:
+    """The index, without ``edge`` where the edges were sorted. On a GPU this waits for it, once for each list of edges."""
+    invalid, unsorted = report.tolist()
+    if invalid >= 0:
+        raise RuntimeError(f"flashtp: edge {invalid} has receiver {int(receiver[invalid])} and sender {int(sender[invalid])}; there "
+                           f"are {index[0].shape[0] - 1} receivers and {senders} senders")
+    return index if unsorted else [*index[:2], index[2][:0]]
 
 
 def _remember(key: tuple, entry: _Entry) -> None:

@@ -20,6 +20,13 @@ def test_the_index_groups_edges_by_receiver():
     assert row_ptr.tolist() == [int((edges.receiver < r).sum()) for r in range(edges.receivers + 1)]
 
 
+def test_sorted_edges_need_no_permutation():
+    pair = Pair(MESSAGE, Edges(torch.tensor([0, 0, 2, 3, 3]), torch.tensor([4, 1, 0, 0, 2]), 4, 5))
+    assert index_of(pair.edges)[2].numel() == 0
+    inputs = pair.inputs()
+    assert_close([pair.ours(*inputs)], [pair.e3nns(*inputs)])
+
+
 def test_equal_views_of_one_tensor_share_an_index():
     """Models take the rows of an edge_index anew in every layer."""
     both = torch.stack((torch.randint(4, (9,)), torch.randint(4, (9,))))
