@@ -115,13 +115,13 @@ void TaskPrinter::operator()(const BulkReduce& s) {
     const std::string from = pointer(Place::shared, s.shared, s.shared_base),
                       to = pointer(Place::global, s.global, s.global_base);
     if (dialect_.threads)
-        out_.line(fmt::format("warp::add_bulk<{}>({}, {}, lane);", s.count, to, from));
+        out_.line(fmt::format("warp::add_bulk<{}>({}, {});", s.count, to, from));
     else
         for_elements(s.count, fmt::format("*({} + i) += *({} + i);", to, from));
 }
 
 void TaskPrinter::operator()(const BulkWait& s) {
-    if (dialect_.threads) out_.line(fmt::format("warp::wait_added<{}>(lane);", s.pending));
+    if (dialect_.threads) out_.line(fmt::format("warp::wait_added<{}>();", s.pending));
 }
 
 void TaskPrinter::operator()(const SyncWarp&) {

@@ -61,7 +61,7 @@ void TaskPrinter::block(const Block& statements) {
     for (const KernelStatement& s : statements) {
         if (issued_by_one_lane(s) != one_lane) {
             one_lane = !one_lane;
-            one_lane ? out_.open("if (lane == 0)") : out_.close();
+            one_lane ? out_.open("if (warp::elected())") : out_.close();
         }
         std::visit(*this, s.node);
     }

@@ -8,6 +8,7 @@ namespace flashtp {
 namespace {
 
 constexpr std::int64_t most_edges_per_stage = 8;
+constexpr std::int64_t fewest_edges_across_lanes = 4;  // measured: with fewer, one lane issues all copies faster
 
 }  // namespace
 
@@ -64,10 +65,7 @@ void TaskLowering::wait_stage(const Affine& position, Block& block) {
 // Groups are counted, one a stage, so an empty one is committed where no edge is left; barriers are armed only for edges.
 void TaskLowering::fill_stage(Block& block) {
     If more{Affine::of(fill_), Affine::of(last_), {}};
-    const IntId count = builder_.new_int("edges");
-    emit(more.body, IntMin{count, Affine(stage_edges_), Affine::of(last_) + Affine::of(fill_, -1)});
-    emit(more.body, StageFill{fill_stage_, Affine::of(count, ring_.bulk_bytes)});
-    copy_edges(count, more.body);
+    stage_edges_ == 1 ? fill_edge(more.body) : fill_edges(more.body);
     const bool groups = schedule_.ring.copy == CopyMechanism::groups;
     if (!groups) emit(more.body, StageCommit{fill_stage_});
     emit(block, std::move(more));
@@ -76,23 +74,41 @@ void TaskLowering::fill_stage(Block& block) {
     emit(block, StageNext{fill_stage_, std::nullopt});
 }
 
-// Bulk copies are issued by one lane an edge, side by side; other copies by all lanes together, edge after edge.
-void TaskLowering::copy_edges(IntId count, Block& block) {
-    const IntId k = builder_.new_int("k"), s = builder_.new_int("s_fill"), e = builder_.new_int("e_fill");
+void TaskLowering::fill_edge(Block& block) {
+    const auto [s, e] = read_windows(Affine::of(fill_), block);
+    emit(block, StageFill{fill_stage_, ring_.bulk_bytes});
+    copy_rows(s, e, Affine::of(fill_stage_, ring_.edge_elements), block);
+}
+
+// Bulk copies of many edges are issued by a lane an edge, side by side; all others edge after edge.
+void TaskLowering::fill_edges(Block& block) {
+    const IntId count = builder_.new_int("edges"), k = builder_.new_int("k");
+    emit(block, IntMin{count, Affine(stage_edges_), Affine::of(last_) + Affine::of(fill_, -1)});
+    emit(block, StageFill{fill_stage_, Affine::of(count, ring_.bulk_bytes)});
     For edges{k, Affine(0), Affine::of(count), 1, {}};
-    if (!ring_.has_elements) edges.across_lanes = static_cast<int>(stage_edges_);
-    const Affine position = Affine::of(fill_) + Affine::of(k);
-    emit(edges.body, WindowRead{0, s, position});
-    emit(edges.body, WindowRead{1, e, position});
-    const Affine slot = Affine::of(fill_stage_, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements);
+    if (!ring_.has_elements && stage_edges_ >= fewest_edges_across_lanes)
+        edges.across_lanes = static_cast<int>(stage_edges_);
+    const auto [s, e] = read_windows(Affine::of(fill_) + Affine::of(k), edges.body);
+    copy_rows(s, e, Affine::of(fill_stage_, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements), edges.body);
+    emit(block, std::move(edges));
+}
+
+/// The sender and the edge at a position.
+std::pair<IntId, IntId> TaskLowering::read_windows(const Affine& position, Block& block) {
+    const IntId s = builder_.new_int("s_fill"), e = builder_.new_int("e_fill");
+    emit(block, WindowRead{0, s, position});
+    emit(block, WindowRead{1, e, position});
+    return {s, e};
+}
+
+void TaskLowering::copy_rows(IntId s, IntId e, const Affine& slot, Block& block) {
     for (const RingPiece& piece : ring_.pieces) {
         const Operand& operand = program_.operands[piece.operand];
         const Affine source = Affine::of(operand.row == Row::sender ? s : e, operand.width) + Affine(piece.first) +
                               (piece.chunk_factor ? Affine::of(int_chunk, piece.chunk_factor) : Affine(0));
-        emit(edges.body, AsyncCopy{ring_buffer_, slot + Affine(piece.shared), buffers_.operand(piece.operand), source, piece.count,
-                                   piece.bulk, piece.vector});
+        emit(block, AsyncCopy{ring_buffer_, slot + Affine(piece.shared), buffers_.operand(piece.operand), source, piece.count,
+                              piece.bulk, piece.vector});
     }
-    emit(block, std::move(edges));
 }
 
 Affine TaskLowering::ring_slot() const { return Affine::of(slot_, ring_.edge_elements); }

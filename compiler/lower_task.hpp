@@ -100,7 +100,10 @@ class TaskLowering {
     void begin_ring(const Affine& first, const Affine& last, Block& block);
     void wait_stage(const Affine& position, Block& block);
     void fill_stage(Block& block);
-    void copy_edges(IntId count, Block& block);
+    void fill_edge(Block& block);
+    void fill_edges(Block& block);
+    std::pair<IntId, IntId> read_windows(const Affine& position, Block& block);
+    void copy_rows(IntId s, IntId e, const Affine& slot, Block& block);
     Affine ring_slot() const;
     void leave_slot(IntId position, Block& block);
     bool in_ring(ValueId value) const { return ring_.find(value) != nullptr; }

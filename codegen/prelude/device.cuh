@@ -234,6 +234,19 @@ __device__ __forceinline__ void init_barriers(barrier* barriers, int lane) {
     }
     __syncwarp();
 }
+// True in one lane. Unlike a comparison of the lane it tells the compiler that only one is left, which then issues a bulk copy with
+// uniform registers instead of in a loop over lanes.
+__device__ __forceinline__ bool elected() {
+    u32 one;
+    asm volatile(
+        "{\n"
+        ".reg .pred one;\n"
+        "elect.sync _|one, 0xffffffff;\n"
+        "selp.b32 %0, 1, 0, one;\n"
+        "}"
+        : "=r"(one));
+    return one;
+}
 __device__ __forceinline__ void expect(barrier* b, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes) : "memory");
 }
@@ -276,18 +289,18 @@ __device__ __forceinline__ void add_bulk_instruction(double* global, u32 shared,
 }
 // The lanes' writes become visible to the asynchronous proxy, then one lane adds count elements as one group.
 template <int count, class T>
-__device__ __forceinline__ void add_bulk(T* global, const T* shared, int lane) {
+__device__ __forceinline__ void add_bulk(T* global, const T* shared) {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncwarp();
-    if (lane == 0) {
+    if (elected()) {
         add_bulk_instruction(global, shared_address(shared), count * static_cast<int>(sizeof(T)));
         asm volatile("cp.async.bulk.commit_group;" ::: "memory");
     }
 }
-// Until at most `pending` of these groups still read shared memory. Only the lane that issued them knows.
+// Until at most `pending` of these groups still read shared memory. Only the lane that issued them knows: it is elected every time.
 template <int pending>
-__device__ __forceinline__ void wait_added(int lane) {
-    if (lane == 0) asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
+__device__ __forceinline__ void wait_added() {
+    if (elected()) asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
     __syncwarp();
 }
 
