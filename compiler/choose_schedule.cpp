@@ -11,10 +11,6 @@ namespace flashtp {
 
 namespace {
 
-bool has_row(const EdgeProgram& program, Row row) {
-    return std::ranges::any_of(program.operands, [row](const Operand& o) { return o.row == row; });
-}
-
 bool only_receiver_outputs(const EdgeProgram& program) {
     return std::ranges::all_of(program.operands, [](const Operand& o) { return o.role == Role::input || o.row == Row::receiver; });
 }
@@ -24,7 +20,7 @@ class Scheduler {
     Scheduler(const PathProgram& paths, const EdgeProgram& program, const Target& target, DType compute, const ScheduleKnobs& knobs,
               const ScheduleDemands& demands)
         : paths_(paths), program_(program), target_(target), knobs_(knobs), demands_(demands),
-          lanes_(lanes_of(target, size_of(compute))), convolution_(has_row(program, Row::receiver) || has_row(program, Row::sender)) {}
+          lanes_(lanes_of(target, size_of(compute))), convolution_(program.is_convolution()) {}
 
     Schedule run() {
         schedule_.receiver_stationary = convolution_;

@@ -11,10 +11,6 @@ namespace flashtp {
 
 namespace {
 
-bool is_convolution(const EdgeProgram& program) {
-    return std::ranges::any_of(program.operands, [](const Operand& o) { return o.row == Row::receiver || o.row == Row::sender; });
-}
-
 std::vector<Nest> build_nests(const EdgeProgram& program, const Schedule& schedule) {
     std::vector<Nest> nests;
     for (const Task& task : schedule.tasks) nests.emplace_back(restrict_to_paths(program, task.paths), task);
@@ -98,7 +94,7 @@ Kernel lower_to_kernel(const EdgeProgram& program, const Schedule& schedule, con
 
     const std::vector<Nest> nests = build_nests(program, schedule);
     const std::vector<StoreModes> modes = choose_store_modes(nests, target.platform == Platform::cpu);
-    BufferTable buffers(program, info.dtype, is_convolution(program));
+    BufferTable buffers(program, info.dtype, program.is_convolution());
     for (std::size_t t = 0; t < nests.size(); ++t) {
         TaskLowering lowering(nests[t], schedule, target, modes[t], buffers, kernel.lanes, info.compute);
         kernel.tasks.push_back(lowering.run(fmt::format("task{}", t), path_comments(schedule.tasks[t], info)));

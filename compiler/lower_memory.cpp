@@ -6,12 +6,6 @@
 
 namespace flashtp {
 
-namespace {
-
-constexpr std::int64_t bulk_bytes = 16;  // alignment and granularity of bulk copies and reductions
-
-}  // namespace
-
 Affine TaskLowering::row_base(ValueId value) const {
     const Value& v = program_.values[value];
     const std::int64_t width = program_.operands[v.binding->operand].width;
@@ -244,7 +238,7 @@ bool TaskLowering::can_bulk_reduce(ValueId value) const {
     if (!schedule_.bulk_reduce || !sender_slice || nest_.find_loop(LoopKind::receiver) < 0) return false;
     const View& view = v.binding->view;
     if (view.pair || view.axes[0].stride != v.components || (v.components > 1 && view.component_stride != 1)) return false;
-    const std::int64_t unit = bulk_bytes / static_cast<std::int64_t>(size_of(compute_));
+    const std::int64_t unit = bulk_alignment / static_cast<std::int64_t>(size_of(compute_));
     const std::int64_t width = program_.operands[v.binding->operand].width;
     const std::int64_t first = view.offset + nest_.task().channel_begin * v.components;
     return width % unit == 0 && first % unit == 0 && slice_elements(value) % unit == 0;

@@ -58,9 +58,12 @@ std::optional<PathGroup> single_path(int path, const PathProgram& paths, const E
 /// What paths of one group have in common: the segment the lanes read, by channels or by pairs of them, and the number of lanes.
 using GroupKey = std::tuple<int, std::int64_t, bool, std::int64_t>;
 
+/// The operand whose channels the lanes run over.
+Slot lane_slot(const Path& path) { return !path.labels[slot_x].empty() || path.labels[slot_y].empty() ? slot_x : slot_y; }
+
 GroupKey key_of(const PathGroup& group, const PathProgram& paths) {
     const Path& path = paths.paths[group.paths[0]];
-    const Slot slot = !path.labels[slot_x].empty() || path.labels[slot_y].empty() ? slot_x : slot_y;
+    const Slot slot = lane_slot(path);
     // Lanes that run over the weight and the output only have no segment in common with another path's.
     const bool joined = group.lane_axis < 0 || !path.labels[slot].empty();
     if (!group.single_axis() || !joined) return {-1 - group.paths[0], 0, false, 0};
@@ -69,8 +72,7 @@ GroupKey key_of(const PathGroup& group, const PathProgram& paths) {
 
 std::int64_t second_offset(int path, const PathProgram& paths) {
     const Path& p = paths.paths[path];
-    const Slot lane_slot = !p.labels[slot_x].empty() || p.labels[slot_y].empty() ? slot_x : slot_y;
-    return p.views[lane_slot == slot_x ? slot_y : slot_x]->offset;
+    return p.views[lane_slot(p) == slot_x ? slot_y : slot_x]->offset;
 }
 
 // Class numbers belong to the restricted program, so a merged group finds its lane axis anew.

@@ -7,7 +7,6 @@ namespace flashtp {
 
 namespace {
 
-constexpr std::int64_t bulk_alignment = 16;  // bytes, of addresses and sizes (PTX ISA, cp.async.bulk)
 constexpr std::int64_t small_gap = 16;       // elements worth copying for nothing to save an instruction
 
 /// A run of elements one value needs, before merging.

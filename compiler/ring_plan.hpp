@@ -8,6 +8,9 @@
 
 namespace flashtp {
 
+/// Bytes that addresses and sizes of bulk copies and reductions are multiples of (PTX ISA, cp.async.bulk).
+inline constexpr std::int64_t bulk_alignment = 16;
+
 /// One asynchronous copy: `count` elements of an operand's row from first + chunk * chunk_factor on, to `shared` in the edge's slot.
 struct RingPiece {
     OperandId operand = 0;

@@ -103,6 +103,10 @@ std::string value_text(const EdgeProgram& program, const Value& v) {
 
 }  // namespace
 
+bool EdgeProgram::is_convolution() const {
+    return std::ranges::any_of(operands, [](const Operand& o) { return o.row == Row::receiver || o.row == Row::sender; });
+}
+
 OperandId EdgeProgram::find_operand(const std::string& name) const {
     const auto found = std::ranges::find(operands, name, &Operand::name);
     return found == operands.end() ? -1 : static_cast<OperandId>(found - operands.begin());

@@ -63,6 +63,8 @@ struct EdgeProgram {
 
     /// Index of the operand or value of that name, or -1.
     OperandId find_operand(const std::string& name) const;
+    /// Whether rows are gathered by sender or summed by receiver.
+    bool is_convolution() const;
     ValueId find_value(const std::string& name) const;
     bool is_input(ValueId) const;   ///< bound to an input operand
     bool is_output(ValueId) const;  ///< bound to an output operand
