@@ -128,6 +128,10 @@ bool build_host_index(const flashtp_edges& edges, const ReceiverIndexArrays& ind
     return build_receiver_index(list, index);
 }
 
+Problem read_problem(const char* text) {
+    return parse_problem(std::string_view(text, strnlen(text, static_cast<std::size_t>(limits::max_json_bytes.value) + 1)));
+}
+
 Target find_target(const Engine& engine, const char* name) {
     try {
         return engine.target(name);
@@ -186,8 +190,7 @@ flashtp_status flashtp_compile(flashtp_engine* engine, const flashtp_request* re
             *need(program, "program") = nullptr;
             const auto given = read_struct(request, "request", offsetof(flashtp_request, order) + sizeof(std::int32_t));
             need(given.problem, "request.problem");
-            const std::size_t length = strnlen(given.problem, static_cast<std::size_t>(limits::max_json_bytes.value) + 1);
-            const Problem problem = parse_problem(std::string_view(given.problem, length));
+            const Problem problem = read_problem(given.problem);
             const Request wanted{given.order, split(given.outputs), split(given.absent)};
             validate(wanted);
             Engine& e = engine->engine;
@@ -195,6 +198,10 @@ flashtp_status flashtp_compile(flashtp_engine* engine, const flashtp_request* re
             *program = new flashtp_program{e.compile(problem, wanted, target), e.threads(), {}, {}};
         },
         FLASHTP_INVALID_PROBLEM);
+}
+
+flashtp_status flashtp_check_problem(const char* problem) {
+    return guarded([&] { read_problem(need(problem, "problem")); }, FLASHTP_INVALID_PROBLEM);
 }
 
 void flashtp_program_destroy(flashtp_program* program) { delete program; }

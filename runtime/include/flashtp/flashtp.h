@@ -107,6 +107,9 @@ FLASHTP_API flashtp_status flashtp_compile(flashtp_engine *engine, const flashtp
 /* Null is allowed. */
 FLASHTP_API void flashtp_program_destroy(flashtp_program *program);
 
+/* Whether a problem keeps the rules of docs/spec.md and the limits; the message names what does not. Compiles nothing. */
+FLASHTP_API flashtp_status flashtp_check_problem(const char *problem);
+
 enum { FLASHTP_INPUT = 0, FLASHTP_OUTPUT = 1 };
 enum { FLASHTP_FLOAT32 = 0, FLASHTP_FLOAT64 = 1 };
 /* What a row of an operand belongs to: its number of rows is that of the graph, and 1 for shared operands. */
