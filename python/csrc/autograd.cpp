@@ -2,9 +2,12 @@
 // it fits, and registers its own derivatives (derivatives.py) otherwise, so there is never more than one.
 //
 // The gradient of order n is order n + 1 with the incoming gradients as further operands.
+#include <ATen/FuncTorchTLS.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
+
+#include <algorithm>
 
 #include "names.hpp"
 
@@ -20,7 +23,7 @@ struct Request {
     std::int64_t order, outputs, absent;
 };
 
-std::vector<Tensor> run(const variable_list& operands, const variable_list& index, const Request& request) {
+std::vector<Tensor> run(at::TensorList operands, at::TensorList index, const Request& request) {
     using Signature = std::vector<Tensor>(at::TensorList, at::TensorList, c10::string_view, std::int64_t, std::int64_t, std::int64_t);
     static const auto operation =
         c10::Dispatcher::singleton().findSchemaOrThrow("flashtp::tensor_product", "").typed<Signature>();
@@ -70,18 +73,17 @@ class TensorProduct : public torch::autograd::Function<TensorProduct> {
         saved.insert(saved.end(), index.begin(), index.end());
         context->save_for_backward(std::move(saved));
         context->set_materialize_grads(false);
-        context->saved_data["operands"] = static_cast<std::int64_t>(operands.size());
-        context->saved_data["request"] = std::vector<std::int64_t>{order, outputs, absent};
+        context->saved_data["numbers"] = std::vector<std::int64_t>{order, outputs, absent, static_cast<std::int64_t>(operands.size())};
         context->saved_data["problem"] = problem;
-        return run(operands.vec(), index.vec(), {std::move(problem), order, outputs, absent});
+        return run(operands, index, {std::move(problem), order, outputs, absent});
     }
 
     static variable_list backward(AutogradContext* context, const variable_list& incoming) {
         const variable_list saved = context->get_saved_variables();
-        const auto numbers = context->saved_data["request"].toIntVector();
+        const auto numbers = context->saved_data["numbers"].toIntVector();
         const Request given{context->saved_data["problem"].toStringRef(), numbers[0], numbers[1], numbers[2]};
         TORCH_CHECK(given.order < highest_order, "flashtp: fourth derivatives of tensor products are not available");
-        const auto operands = saved.begin() + context->saved_data["operands"].toInt();
+        const auto operands = saved.begin() + numbers[3];
         Gradient gradient{{saved.begin(), operands}, {given.problem, given.order + 1, 0, given.absent}, {}};
         constexpr std::size_t other_arguments = 4;
         variable_list results(saved.size() + other_arguments);
@@ -89,14 +91,26 @@ class TensorProduct : public torch::autograd::Function<TensorProduct> {
         choose_outputs(gradient, given, [&](std::size_t i) { return context->needs_input_grad(i); });
         if (all_zero || gradient.inputs.empty()) return results;
         add_cotangents(gradient, incoming, given);
-        std::vector<Tensor> found = run(gradient.operands, {operands, saved.end()}, gradient.request);
+        std::vector<Tensor> found = run(gradient.operands, variable_list(operands, saved.end()), gradient.request);
         for (std::size_t i = 0; i < found.size(); ++i) results[gradient.inputs[i]] = std::move(found[i]);
         return results;
     }
 };
 
+/// Whether reverse mode, forward mode or a torch.func transform looks on; the last two are refused by Function.
+bool is_differentiated(at::TensorList operands) {
+    if (at::functorch::functorchTLSAccessor()) return true;
+    return std::any_of(operands.begin(), operands.end(), [](const Tensor& t) {
+        return (at::GradMode::is_enabled() && t.requires_grad()) || t._fw_grad(0).defined();
+    });
+}
+
 std::vector<Tensor> tensor_product(at::TensorList operands, at::TensorList index, c10::string_view problem, std::int64_t order,
                                    std::int64_t outputs, std::int64_t absent) {
+    if (!is_differentiated(operands)) {
+        const at::AutoDispatchBelowADInplaceOrView below;
+        return run(operands, index, {std::string(problem), order, outputs, absent});
+    }
     return TensorProduct::apply(operands, index, std::string(problem), order, outputs, absent);
 }
 

@@ -4,6 +4,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <atomic>
 #include <stdexcept>
 #include <string>
@@ -52,6 +53,11 @@ void check_request(const std::vector<Tensor>& operands, const std::vector<Tensor
         throw std::invalid_argument("flashtp: index has " + std::to_string(index.size()) +
                                     " tensors; it must have row_ptr, sender and edge, or none");
     }
+    for (const Tensor& part : index) {
+        const bool fits = part.dim() == 1 && part.is_contiguous() && part.scalar_type() == torch::headeronly::ScalarType::Int;
+        if (!fits || !same_device(part, operands[0]))
+            throw std::invalid_argument("flashtp: index must be what flashtp::receiver_index made, on the device of x");
+    }
 }
 
 Rows rows_of(const std::vector<Tensor>& operands, const std::vector<Tensor>& index) {
@@ -90,6 +96,9 @@ Arrays arrays_for(const CompiledProgram& program, const std::vector<Tensor>& ope
                                     std::to_string(program.inputs.size()));
     }
     Arrays arrays;
+    arrays.kept.reserve(operands.size());
+    arrays.outputs.reserve(program.outputs.size());
+    arrays.pointers.reserve(operands.size() + program.outputs.size());
     for (std::size_t i = 0; i < operands.size(); ++i) {
         check_operand(operands[i], program.inputs[i], rows, operands[0]);
         arrays.kept.push_back(dense(operands[i]));
@@ -116,6 +125,34 @@ flashtp_graph graph_of(const std::vector<Tensor>& index, const Rows& rows) {
     return graph;
 }
 
+/// Threads pay off from about this many numbers each on: an edge's rows, all operands together.
+constexpr std::int64_t numbers_per_thread = 16384;
+
+std::int32_t threads_for(const CompiledProgram& program, const Rows& rows) {
+    const std::int64_t useful = 1 + rows.edges * program.width / numbers_per_thread;
+    return static_cast<std::int32_t>(std::min<std::int64_t>(useful, torch::stable::get_num_threads()));
+}
+
+/// torch's threads: no second pool competes with them for the cores.
+void run_parallel(void*, std::int32_t count, flashtp_work work, void* context) {
+    torch::stable::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t number = begin; number < end; ++number) work(context, static_cast<std::int32_t>(number));
+    });
+}
+
+void run(const CompiledProgram& program, Arrays& arrays, const flashtp_graph& graph, const Rows& rows, const OnDevice& device) {
+    const auto count = static_cast<std::int32_t>(arrays.pointers.size());
+    if (device.index() >= 0) {
+        check(flashtp_launch_cuda(program.handle, arrays.pointers.data(), count, &graph, device.stream()));
+        return;
+    }
+    flashtp_pool pool{};
+    pool.size = sizeof pool;
+    pool.parallel = run_parallel;
+    pool.threads = threads_for(program, rows);
+    check(flashtp_run_cpu_on(program.handle, arrays.pointers.data(), count, &graph, &pool));
+}
+
 /// The outputs of a request, in the order of their names; see flashtp.h for orders and names and names.hpp for the masks.
 std::vector<Tensor> tensor_product(std::vector<Tensor> operands, std::vector<Tensor> index, std::string problem,
                                    std::int64_t order, std::int64_t outputs, std::int64_t absent) {
@@ -126,15 +163,15 @@ std::vector<Tensor> tensor_product(std::vector<Tensor> operands, std::vector<Ten
         program_for({std::move(problem), order, outputs, absent, is_float64(x), device.index()});
     const Rows rows = rows_of(operands, index);
     Arrays arrays = arrays_for(program, operands, rows);
-    const flashtp_graph graph = graph_of(index, rows);
-    const auto count = static_cast<std::int32_t>(arrays.pointers.size());
-    if (device.index() < 0) {
-        check(flashtp_run_cpu(program.handle, arrays.pointers.data(), count, &graph, cpu_threads()));
-    } else {
-        check(flashtp_launch_cuda(program.handle, arrays.pointers.data(), count, &graph, device.stream()));
-    }
+    run(program, arrays, graph_of(index, rows), rows, device);
     launches.fetch_add(1, std::memory_order_relaxed);
     return std::move(arrays.outputs);
+}
+
+/// Throws std::invalid_argument with the rule that a problem breaks; gives the problem its name otherwise.
+void check_problem(std::string problem, std::string name) {
+    if (flashtp_check_problem(with_dtype(problem, true).c_str()) != FLASHTP_OK) throw std::invalid_argument(flashtp_last_message());
+    name_problem(name, problem);
 }
 
 std::int64_t launch_count() { return launches.load(std::memory_order_relaxed); }
@@ -144,6 +181,7 @@ std::int64_t launch_count() { return launches.load(std::memory_order_relaxed); }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(flashtp, library) {
     library.def("tensor_product(Tensor[] operands, Tensor[] index, str problem, int order, int outputs, int absent) -> Tensor[]");
+    library.def("check_problem(str problem, str name) -> ()");
     library.def("launch_count() -> int");
 }
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CPU, library) {
@@ -153,5 +191,6 @@ STABLE_TORCH_LIBRARY_IMPL(flashtp, CUDA, library) {
     library.impl("tensor_product", TORCH_BOX(&flashtp::torch_operators::tensor_product));
 }
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CompositeExplicitAutograd, library) {
+    library.impl("check_problem", TORCH_BOX(&flashtp::torch_operators::check_problem));
     library.impl("launch_count", TORCH_BOX(&flashtp::torch_operators::launch_count));
 }

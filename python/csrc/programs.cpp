@@ -1,8 +1,6 @@
 #include "programs.hpp"
 
-#include <dlfcn.h>
-
-#include <filesystem>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -11,6 +9,7 @@
 #include <unordered_map>
 
 #include "names.hpp"
+#include "nvrtc.hpp"
 
 namespace flashtp::torch_operators {
 namespace {
@@ -24,6 +23,7 @@ struct HashKey {
 
 struct Programs {
     std::shared_mutex mutex;
+    std::unordered_map<std::string, std::string> named;  ///< problems by name
     std::unordered_map<ProgramKey, std::unique_ptr<CompiledProgram>, HashKey> compiled;
 };
 
@@ -33,16 +33,19 @@ Programs& programs() {
     return *all;
 }
 
-/// The specification with its dtype.
-std::string with_dtype(const std::string& problem, bool float64) {
-    const std::size_t brace = problem.find('{');
-    if (brace == std::string::npos) return problem;
-    return problem.substr(0, brace + 1) + (float64 ? R"("dtype":"float64",)" : R"("dtype":"float32",)") + problem.substr(brace + 1);
+/// The text of a problem, which may be given by its name.
+std::string text_of(const std::string& problem) {
+    if (!problem.starts_with('@')) return problem;
+    const std::shared_lock lock(programs().mutex);
+    const auto found = programs().named.find(problem);
+    if (found == programs().named.end()) throw std::invalid_argument("flashtp: no problem has the name " + problem);
+    return found->second;
 }
 
 std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
+    if (key.device >= 0) load_nvrtc_of_torch();
     const int order = static_cast<int>(key.order);
-    const std::string problem = with_dtype(key.problem, key.float64);
+    const std::string problem = with_dtype(text_of(key.problem), key.float64);
     const std::string outputs = chosen(outputs_of(order), key.outputs);
     const std::string absent = chosen(inputs_of(order).subspan(std::min(first_optional_input, input_counts[order])), key.absent);
     flashtp_request request{};
@@ -61,6 +64,7 @@ std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
         operand.size = sizeof operand;
         check(flashtp_program_operand(program->handle, i, &operand));
         (operand.role == FLASHTP_INPUT ? program->inputs : program->outputs).push_back(operand);
+        program->width += operand.width;
     }
     check(flashtp_program_prepare(program->handle));
     return program;
@@ -68,9 +72,20 @@ std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
 
 }  // namespace
 
+std::string with_dtype(const std::string& problem, bool float64) {
+    const std::size_t brace = problem.find('{');
+    if (brace == std::string::npos) return problem;
+    return problem.substr(0, brace + 1) + (float64 ? R"("dtype":"float64",)" : R"("dtype":"float32",)") + problem.substr(brace + 1);
+}
+
 void check(flashtp_status status) {
     if (status == FLASHTP_OK) return;
     throw std::runtime_error(std::string("flashtp: ") + flashtp_last_message());
+}
+
+void name_problem(const std::string& name, const std::string& problem) {
+    const std::unique_lock lock(programs().mutex);
+    programs().named.try_emplace(name, problem);
 }
 
 flashtp_engine* engine() {

@@ -74,8 +74,6 @@ Tensor empty_like_type(const Tensor& tensor, const std::vector<std::int64_t>& sh
     return empty_of(tensor, tensor.scalar_type(), shape);
 }
 
-std::int32_t cpu_threads() { return static_cast<std::int32_t>(torch::stable::get_num_threads()); }
-
 OnDevice::OnDevice(const Tensor& tensor) {
     if (tensor.is_cpu()) return;
     if (!tensor.is_cuda()) throw std::invalid_argument("flashtp: x is on " + device_text(tensor) + "; kernels run on CPUs and CUDA devices");

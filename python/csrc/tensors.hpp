@@ -27,9 +27,6 @@ Tensor dense(const Tensor&);
 Tensor empty_like_type(const Tensor&, const std::vector<std::int64_t>& shape);
 Tensor empty_of(const Tensor& device_of, torch::headeronly::ScalarType, const std::vector<std::int64_t>& shape);
 
-/// torch.get_num_threads().
-std::int32_t cpu_threads();
-
 /// Makes the device of a tensor current while it lives. Throws std::invalid_argument for a device that has no kernels.
 class OnDevice {
   public:

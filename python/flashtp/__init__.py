@@ -4,8 +4,12 @@
 """
 from . import registrations as _registrations
 from .convolution import TensorProductConv
+from .errors import SpecificationError
 from .irreps import Irrep, Irreps
+from .products import ElementwiseTensorProduct, FullTensorProduct, FullyConnectedTensorProduct, TensorSquare
+from .replacing import Replacement, from_e3nn, replace
 from .tensor_product import TensorProduct
 
 __version__ = "0.1.0"
-__all__ = ["Irrep", "Irreps", "TensorProduct", "TensorProductConv"]
+__all__ = ["ElementwiseTensorProduct", "FullTensorProduct", "FullyConnectedTensorProduct", "Irrep", "Irreps", "Replacement",
+           "SpecificationError", "TensorProduct", "TensorProductConv", "TensorSquare", "from_e3nn", "replace"]

@@ -4,8 +4,7 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from .derivatives import Request
-from .functions import tensor_product
+from .functions import evaluate
 from .receiver_index import receiver_index
 from .specification import specify
 
@@ -64,7 +63,7 @@ class TensorProductConv(nn.Module):
         if torch.jit.is_scripting():
             row_ptr, by_position, edge, _ = torch.ops.flashtp.receiver_index(receiver, sender, receivers, senders)
             return torch.ops.flashtp.tensor_product(operands, [row_ptr, by_position, edge], self.problem, 0, 1, 0)[0]
-        return tensor_product(operands, receiver_index(receiver, sender, receivers, senders), Request(self.problem))[0]
+        return evaluate(self.problem, operands, receiver_index(receiver, sender, receivers, senders))
 
     def extra_repr(self) -> str:
         return (f"{self.irreps_in1} x {self.irreps_in2} -> {self.irreps_out} | {len(self.instructions)} paths | "

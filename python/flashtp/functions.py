@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .derivatives import INPUTS, Request, gradient_of, output_names, present_inputs
 from .folding import run_batched
+from .specification import name_of
 
 # Sums over many products need more digits than 16-bit types have: under autocast all of it is done in this type.
 AUTOCAST_DTYPE = torch.float32
@@ -17,9 +18,18 @@ AUTOCAST_DTYPE = torch.float32
 _operator = torch.ops.flashtp.tensor_product.default
 
 
+def evaluate(problem: str, operands: Sequence[Tensor], index: Sequence[Tensor]) -> Tensor:
+    """z of x, y and the weights, if there are any; ``index`` is (row_ptr, sender, edge), or empty for a plain batch."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing():
+        return _operator(operands, index, problem, 0, 1, 0)[0]
+    if _transform_is_active():
+        return tensor_product(operands, index, Request(problem))[0]
+    return _operator(operands, index, name_of(problem), 0, 1, 0)[0]
+
+
 def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
-    """The outputs of a request, in the order of their names; ``index`` is (row_ptr, sender, edge), or empty for a plain batch."""
-    if not torch.compiler.is_compiling() and _transform_is_active():
+    """The outputs of a request, in the order of their names."""
+    if _transform_is_active():
         return TensorProductFunction.apply(request, len(operands), *_autocast(operands), *index)
     return tuple(_operator(operands, index, *request))
 

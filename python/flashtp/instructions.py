@@ -2,6 +2,7 @@
 from math import prod, sqrt
 from typing import NamedTuple, Sequence
 
+from .errors import SpecificationError
 from .irreps import Irreps
 
 MODES = ("uvw", "uvu", "uvv", "uuw", "uuu", "uvuv", "uvu<v", "u<vw")
@@ -38,14 +39,14 @@ def normalization(in1: Irreps, in2: Irreps, out: Irreps, irrep, path, variances)
     """Defaults filled in. ``variances``: those of in1, in2 and out, each a number a segment or None."""
     irrep, path = irrep or "component", path or "element"
     if irrep not in ("component", "norm", "none"):
-        raise ValueError(f"irrep_normalization is {irrep!r}; it must be component, norm or none")
+        raise SpecificationError(f"irrep_normalization is {irrep!r}; it must be component, norm or none")
     if path not in ("element", "path", "none"):
-        raise ValueError(f"path_normalization is {path!r}; it must be element, path or none")
+        raise SpecificationError(f"path_normalization is {path!r}; it must be element, path or none")
     filled = []
     for irreps, given, name in zip((in1, in2, out), variances, ("in1_var", "in2_var", "out_var")):
         values = tuple(1.0 for _ in irreps) if given is None else tuple(float(v) for v in given)
         if len(values) != len(irreps):
-            raise ValueError(f"{name} has {len(values)} numbers; irreps {irreps} have {len(irreps)} segments")
+            raise SpecificationError(f"{name} has {len(values)} numbers; irreps {irreps} have {len(irreps)} segments")
         filled.append(values)
     return Normalization(irrep, path, *filled)
 
@@ -86,13 +87,13 @@ def complete(instructions: Sequence, in1: Irreps, in2: Irreps, out: Irreps, scal
 def _checked(number: int, given: Sequence, irreps: tuple[Irreps, Irreps, Irreps]) -> tuple:
     """The six fields of an instruction. What they say about irreps is checked by the compiler, which names the rule."""
     if not 5 <= len(given) <= 6:
-        raise ValueError(f"instruction {number} is {tuple(given)!r}; it must be (i_in1, i_in2, i_out, mode, has_weight[, path_weight])")
+        raise SpecificationError(f"instruction {number} is {tuple(given)!r}; it must be (i_in1, i_in2, i_out, mode, has_weight[, path_weight])")
     i, j, k, mode, has_weight, variance = (*given, 1.0)[:6]
     if mode not in MODES:
-        raise ValueError(f"instruction {number} has mode {mode!r}; it must be one of {' '.join(MODES)}")
+        raise SpecificationError(f"instruction {number} has mode {mode!r}; it must be one of {' '.join(MODES)}")
     for index, segments, name in zip((i, j, k), irreps, ("i_in1", "i_in2", "i_out")):
         if not 0 <= index < len(segments):
             raise IndexError(f"instruction {number} has {name} {index}; irreps {segments} have {len(segments)} segments")
     if variance < 0:
-        raise ValueError(f"instruction {number} has path_weight {variance}; it must not be negative")
+        raise SpecificationError(f"instruction {number} has path_weight {variance}; it must not be negative")
     return int(i), int(j), int(k), mode, bool(has_weight), float(variance)

@@ -86,7 +86,7 @@ class Irreps(tuple):
 
     def count(self, ir) -> int:
         """How many copies of an irrep there are."""
-        return sum(segment.mul for segment in self if segment.ir == _irrep(ir))
+        return sum(segment.mul for segment in self if segment.ir == as_irrep(ir))
 
     def simplify(self) -> "Irreps":
         """Neighbouring segments of one irrep joined, empty ones dropped."""
@@ -122,7 +122,8 @@ class Irreps(tuple):
     __hash__ = tuple.__hash__
 
 
-def _irrep(value) -> Irrep:
+def as_irrep(value) -> Irrep:
+    """From an irrep, a pair (l, p) or text such as 1o."""
     if isinstance(value, str):
         return _segment(value).ir
     degree, parity = value
@@ -140,8 +141,8 @@ def _segment(term) -> MulIrrep:
         parity = {"e": 1, "o": -1, "y": (-1) ** degree}[match[3]]
         return MulIrrep(int(match[1] or 1), Irrep(degree, parity))
     if hasattr(term, "l") and hasattr(term, "p"):
-        return MulIrrep(1, _irrep((term.l, term.p)))
+        return MulIrrep(1, as_irrep((term.l, term.p)))
     mul, ir = term
     if mul < 0:
         raise ValueError(f"irreps term {term!r}: the multiplicity must not be negative")
-    return MulIrrep(int(mul), _irrep((ir.l, ir.p) if hasattr(ir, "l") else ir))
+    return MulIrrep(int(mul), as_irrep((ir.l, ir.p) if hasattr(ir, "l") else ir))

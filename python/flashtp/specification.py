@@ -1,8 +1,13 @@
 """Specifications: the JSON text that names a tensor product everywhere below Python (docs/spec.md, without the key dtype)."""
 import functools
+import hashlib
 import json
 from typing import NamedTuple, Sequence
 
+import torch
+
+from . import _library  # noqa: F401, makes the operators known
+from .errors import SpecificationError
 from .instructions import Instruction, Normalization, complete, normalization
 from .irreps import Irreps
 
@@ -33,7 +38,7 @@ def specify(irreps: Sequence, instructions: Sequence, *, irrep_normalization=Non
     paths = complete(instructions, in1, in2, out, scale)
     layouts = (layout,) * 3 if isinstance(layout, str) else tuple(layout)
     if len(layouts) != 3 or any(name not in LAYOUTS for name in layouts):
-        raise ValueError(f"layout is {layout!r}; it must be mul_ir or ir_mul, or one of them each for x, y and z")
+        raise SpecificationError(f"layout is {layout!r}; it must be mul_ir or ir_mul, or one of them each for x, y and z")
     values = {
         "irreps_in1": str(in1), "irreps_in2": str(in2), "irreps_out": str(out),
         "instructions": [[*path[:5], float(given[5]) if len(given) > 5 else 1.0] for path, given in zip(paths, instructions)],
@@ -42,7 +47,21 @@ def specify(irreps: Sequence, instructions: Sequence, *, irrep_normalization=Non
         "shared_weights": shared_weights, "convolution": convolution, "deterministic": deterministic,
         "layout_in1": layouts[0], "layout_in2": layouts[1], "layout_out": layouts[2],
     }
-    return Specification(in1, in2, out, paths, scale, json.dumps(values, separators=(",", ":")))
+    problem = json.dumps(values, separators=(",", ":"))
+    name_of(problem)
+    return Specification(in1, in2, out, paths, scale, problem)
+
+
+@functools.lru_cache(maxsize=None)
+def name_of(problem: str) -> str:
+    """A name under which this process knows a problem, once it is found to keep the rules. Calls pass it around, as texts are long;
+    what is traced has the text, as it may outlive the process."""
+    name = "@" + hashlib.sha256(problem.encode()).hexdigest()[:32]
+    try:
+        torch.ops.flashtp.check_problem(problem, name)
+    except ValueError as error:
+        raise SpecificationError(f"flashtp: {error}") from None
+    return name
 
 
 class Facts(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Iterator, List, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from .derivatives import Request
-from .functions import tensor_product
+from .errors import SpecificationError
+from .functions import evaluate
 from .instructions import Instruction
 from .specification import specify
 
@@ -39,6 +39,9 @@ class TensorProduct(nn.Module):
     Options of e3nn that choose between implementations are accepted and have no effect.
     """
 
+    # Marks it for e3nn.util.jit, which compiles models part by part.
+    __e3nn_compile_mode__ = "script"
+
     def __init__(self, irreps_in1, irreps_in2, irreps_out, instructions, in1_var=None, in2_var=None, out_var=None,
                  irrep_normalization: Optional[str] = None, path_normalization: Optional[str] = None,
                  internal_weights: Optional[bool] = None, shared_weights: Optional[bool] = None, compile_left_right: bool = True,
@@ -60,7 +63,7 @@ class TensorProduct(nn.Module):
         if internal_weights is None:
             internal_weights = self.shared_weights and any(i.has_weight for i in self.instructions)
         if internal_weights and not self.shared_weights:
-            raise ValueError("internal_weights=True needs shared_weights=True")
+            raise SpecificationError("internal_weights=True needs shared_weights=True")
         self.internal_weights: bool = internal_weights
         self.problem: str = spec.problem
         self._in1_dim, self._in2_dim, self._out_dim = (i.dim for i in (self.irreps_in1, self.irreps_in2, self.irreps_out))
@@ -106,7 +109,7 @@ class TensorProduct(nn.Module):
         if torch.jit.is_scripting():
             z = torch.ops.flashtp.tensor_product(operands, [], self.problem, 0, 1, 0)[0]
         else:
-            z = tensor_product(operands, [], Request(self.problem))[0]
+            z = evaluate(self.problem, operands, [])
         return z.reshape(lead + [self._out_dim])
 
     def right(self, y: Tensor, weight: Optional[Tensor] = None) -> Tensor:

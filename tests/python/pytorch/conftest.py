@@ -19,6 +19,10 @@ if not Path(os.environ["FLASHTP_LIBRARY"]).with_name("libflashtp_torch.so").exis
         pytest.skip("SKIPPED: libflashtp_torch.so was not built; configure again with torch installed")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "nightly: takes minutes; tools/test --nightly runs it")
+
+
 @pytest.fixture(autouse=True)
 def float64_and_a_seed():
     import torch

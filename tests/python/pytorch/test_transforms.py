@@ -87,7 +87,11 @@ def test_the_bare_operator_does_not_return_zero(pair):
     def bare(x):
         return torch.ops.flashtp.tensor_product([x, y, w], index, pair.conv.problem, 0, 1, 0)[0]
 
-    for transform in (lambda: func.jvp(bare, (x,), (x,)), lambda: func.grad(lambda x: bare(x).sum())(x)):
+    def dual():
+        with forward_mode.dual_level():
+            return bare(forward_mode.make_dual(x, x))
+
+    for transform in (lambda: func.jvp(bare, (x,), (x,)), lambda: func.grad(lambda x: bare(x).sum())(x), dual):
         with pytest.raises((RuntimeError, NotImplementedError)):
             transform()
     assert_close([torch.vmap(bare)(x[None])], [pair.ours(x, y, w)[None]])

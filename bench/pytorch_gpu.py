@@ -1,0 +1,189 @@
+"""The PyTorch package on a GPU: correctness against the CPU kernels, streams, CUDA graphs, host time and speed.
+
+    python bench/pytorch_gpu.py [--layer examples/specs/sevennet-l3i5.json:2] [--edges 100000]
+
+Every check prints a line; the exit code is the number of checks that failed. Needs no e3nn. FLASHTP_LIBRARY names libflashtp.so of a
+build directory, with libflashtp_torch.so beside it.
+"""
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+import flashtp  # noqa: E402
+
+FAILED = []
+
+
+def check(name, run):
+    try:
+        found = run()
+        good, text = found if isinstance(found, tuple) else (True, found)
+    except Exception as error:  # every check is to be tried
+        good, text = False, f"{type(error).__name__}: {error}"
+    FAILED.extend([] if good else [name])
+    print(f"{'ok  ' if good else 'FAIL'} {name}: {text}", flush=True)
+
+
+class Case:
+    """A layer on random edges, with the same inputs on the CPU and on the GPU."""
+
+    def __init__(self, layer, edges, nodes, dtype, index=torch.int64, **options):
+        self.conv = flashtp.TensorProductConv(*layer, **options)
+        generator = torch.Generator().manual_seed(0)
+        self.receiver = torch.randint(nodes, (edges,), generator=generator).sort().values.to(index)
+        self.sender = torch.randint(nodes, (edges,), generator=generator).to(index)
+        widths = [(nodes, self.conv.irreps_in1.dim), (edges, self.conv.irreps_in2.dim),
+                  (self.conv.weight_numel,) if options.get("shared_weights") else (edges, self.conv.weight_numel)]
+        self.inputs = [torch.randn(shape, dtype=dtype, generator=generator) for shape in widths]
+
+    def on(self, device):
+        return ([t.to(device).requires_grad_() for t in self.inputs], self.receiver.to(device), self.sender.to(device))
+
+    def derivatives(self, device, order):
+        """z and its derivatives, contracted with themselves so that all orders have work."""
+        inputs, receiver, sender = self.on(device)
+        found = [self.conv(*inputs, receiver, sender)]
+        values, variables = found, inputs
+        for _ in range(order):
+            values = list(torch.autograd.grad(sum((v * v).sum() for v in values), variables, create_graph=True))
+            found = found + values
+        return [t.detach().cpu().double() for t in found]
+
+
+def agreement(case, order, tolerance):
+    worst = max(((a - b).abs().max() / (b.abs().max() + 1e-300)).item()
+                for a, b in zip(case.derivatives("cuda", order), case.derivatives("cpu", order)))
+    return worst < tolerance, f"largest error {worst:.2g} of the largest number, bound {tolerance:.0e}"
+
+
+def other_stream(case):
+    inputs, receiver, sender = case.on("cuda")
+    expected = case.conv(*inputs, receiver, sender)
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(20_000_000)
+        late = inputs[0].detach() * 2
+        result = case.conv(late, *inputs[1:], receiver, sender)
+    stream.synchronize()
+    error = (result - 2 * expected).abs().max().item()
+    return error <= 1e-4 * expected.abs().max().item(), f"error {error:.2g} behind a delay on a second stream"
+
+
+def captured(case):
+    inputs, receiver, sender = case.on("cuda")
+    x, y, w = (t.detach() for t in inputs)
+    case.conv(x, y, w, receiver, sender)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = case.conv(x, y, w, receiver, sender)
+    x.mul_(3)
+    graph.replay()
+    torch.cuda.synchronize()
+    error = (result - case.conv(x, y, w, receiver, sender)).abs().max().item()
+    return error <= 1e-4 * result.abs().max().item(), f"error {error:.2g} after replay with new inputs"
+
+
+def bad_edge(case):
+    inputs, receiver, sender = case.on("cuda")
+    receiver[3] = 10**6
+    try:
+        case.conv(*inputs, receiver, sender)
+    except RuntimeError as error:
+        return "edge" in str(error), str(error)
+    return False, "no error"
+
+
+def unaligned(case):
+    inputs, receiver, sender = case.on("cuda")
+    shifted = [torch.empty(t.numel() + 1, device="cuda", dtype=t.dtype)[1:].view_as(t).copy_(t.detach()) for t in inputs]
+    error = (case.conv(*shifted, receiver, sender) - case.conv(*inputs, receiver, sender)).abs().max().item()
+    return error <= 1e-3, f"error {error:.2g} for inputs that start 4 bytes behind an aligned address"
+
+
+def compiled(case):
+    inputs, receiver, sender = case.on("cuda")
+    function = torch.compile(case.conv, fullgraph=True, dynamic=True)
+    ours, theirs = (torch.autograd.grad(f(*inputs, receiver, sender).pow(2).sum(), inputs) for f in (function, case.conv))
+    error = max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(ours, theirs))
+    return error < 1e-4, f"gradients differ by {error:.2g}"
+
+
+def microseconds(run, repeats=200):
+    run()
+    torch.cuda.synchronize()
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            run()
+        times.append((time.perf_counter() - start) / repeats * 1e6)
+        torch.cuda.synchronize()
+    return f"{statistics.median(times):.1f} us"
+
+
+def milliseconds(run, repeats=10):
+    run()
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    for _ in range(repeats):
+        run()
+    end.record()
+    end.synchronize()
+    return f"{start.elapsed_time(end) / repeats:.3f} ms"
+
+
+def speed(case):
+    inputs, receiver, sender = case.on("cuda")
+    values = [t.detach() for t in inputs]
+    z = case.conv(*inputs, receiver, sender)
+    g = torch.randn_like(z)
+    return ", ".join((
+        "forward " + milliseconds(lambda: case.conv(*values, receiver, sender)),
+        "backward " + milliseconds(lambda: torch.autograd.grad(z, inputs, g, retain_graph=True))))
+
+
+def host_time(case):
+    inputs, receiver, sender = case.on("cuda")
+    values = [t.detach() for t in inputs]
+    return ", ".join((
+        "without gradients " + microseconds(lambda: case.conv(*values, receiver, sender)),
+        "forward with gradients " + microseconds(lambda: case.conv(*inputs, receiver, sender)),
+        "C++ derivatives" if flashtp._library.HAS_CPP_AUTOGRAD else "Python derivatives"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layer", default="examples/specs/sevennet-l3i5.json:2")
+    parser.add_argument("--edges", type=int, default=100_000)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("SKIPPED: torch sees no CUDA device")
+    file, line = options.layer.rsplit(":", 1)
+    layer = json.loads(Path(file).read_text().splitlines()[int(line) - 1])["tp"]
+    small = ("5x0e+5x1o", "0e+1o", "5x0e+5x1o", [(0, 0, 0, "uvu", True), (1, 1, 0, "uvu", True), (1, 0, 1, "uvu", True)])
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, layer {options.layer}, {options.edges} edges")
+    case = Case(layer, 2000, 100, torch.float32)
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-11)):
+        for index in (torch.int32, torch.int64):
+            check(f"three derivatives, {dtype}, {index}", lambda: agreement(Case(small, 300, 20, dtype, index), 3, tolerance))
+    check("shared weights", lambda: agreement(Case(small, 300, 20, torch.float64, shared_weights=True), 2, 1e-11))
+    check("no edges", lambda: agreement(Case(small, 0, 5, torch.float64), 2, 1e-11))
+    check("layer, two derivatives", lambda: agreement(case, 2, 1e-3))
+    for run in (other_stream, captured, bad_edge, unaligned, compiled):
+        check(run.__name__.replace("_", " "), lambda: run(case))
+    check("host time", lambda: host_time(Case(small, 20, 5, torch.float32)))
+    check("speed", lambda: speed(Case(layer, options.edges, max(1, options.edges // 40), torch.float32)))
+    sys.exit(len(FAILED))
+
+
+if __name__ == "__main__":
+    main()
