@@ -1,0 +1,43 @@
+"""MACE: replaces the message-passing products of a model.
+
+    model = flashtp.integrations.mace.convert(model)
+
+Works on any ``MACE`` model, loaded or newly made; imports nothing of MACE.
+"""
+from torch import Tensor, nn
+
+from ..convolution import TensorProductConv
+
+
+class Convolution(TensorProductConv):
+    """``conv_tp`` of an interaction block with fused gather and scatter. e3nn's tensors stay under e3nn's names."""
+
+    def __init__(self, old: nn.Module):
+        super().__init__(old.irreps_in1, old.irreps_in2, old.irreps_out, [i[:5] for i in old.instructions])
+        for mine, theirs in zip(self.instructions, old.instructions):
+            if abs(mine.path_weight - theirs.path_weight) > 1e-6 * abs(theirs.path_weight):
+                raise ValueError(f"flashtp: {theirs} has a path weight or a normalisation of its own")
+        for name, value in old.named_buffers(recurse=False):
+            self.register_buffer(name, value, persistent=name not in old._non_persistent_buffers_set)
+        for name, child in old.named_children():
+            self.add_module(name, child)
+
+    def forward(self, x: Tensor, y: Tensor, w: Tensor, edge_index: Tensor) -> Tensor:
+        """x [nodes, irreps_in1.dim]; y and w [edges, ...]; edge_index [2, edges]: senders, receivers, in any order."""
+        return super().forward(x, y, w, edge_index[1], edge_index[0])
+
+
+def convert(model: nn.Module) -> nn.Module:
+    """Replaces ``conv_tp`` of every interaction block, in place. State dicts stay what they are. Returns the model."""
+    blocks = [block for block in getattr(model, "interactions", []) if hasattr(block, "conv_tp")]
+    if not blocks:
+        raise ValueError(f"flashtp: {type(model).__name__} has no interaction blocks with a conv_tp; is it a MACE model?")
+    for block in blocks:
+        if isinstance(block.conv_tp, Convolution):
+            continue
+        if getattr(block, "conv_fusion", None) or not hasattr(block.conv_tp, "instructions"):
+            raise ValueError(f"flashtp: {type(block).__name__} uses another back end; convert a model with e3nn's products")
+        block.conv_tp = Convolution(block.conv_tp)
+        # The block asks for it, and then leaves gather and scatter to conv_tp.
+        block.conv_fusion = True
+    return model

@@ -1,0 +1,38 @@
+"""NequIP: the model modifier ``enable_FlashTP``, for training, compilation and packaged models, on any device.
+
+Loaded by NequIP itself, through the entry point ``nequip.extension``; a modifier is named in the configuration or on the command
+line, as NequIP's own are.
+"""
+from nequip.nn._tp_scatter_base import TensorProductScatter
+from nequip.nn.model_modifier_utils import model_modifier, replace_submodules
+
+from ..convolution import TensorProductConv
+
+
+class FlashTPTensorProductScatter(TensorProductScatter):
+    """NequIP's gather, product and sum as one kernel. It keeps e3nn's ``tp`` and its buffers: state dicts stay what they are."""
+
+    # What has to be imported before a compiled model can be loaded.
+    _nequip_custom_ops_libs = ("flashtp",)
+
+    def __init__(self, old: TensorProductScatter):
+        # Not the base class's, which would build another e3nn product.
+        super(TensorProductScatter, self).__init__()
+        for name in ("feature_irreps_in", "irreps_edge_attr", "irreps_mid", "instructions", "model_dtype", "tp"):
+            setattr(self, name, getattr(old, name))
+        self.convolution = TensorProductConv(old.feature_irreps_in, old.irreps_edge_attr, old.irreps_mid, old.instructions)
+
+    def forward(self, x, edge_attr, edge_weight, edge_dst, edge_src):
+        # Under autocast the operands may come in other types.
+        x, edge_attr, edge_weight = (t.to(self.model_dtype) for t in (x, edge_attr, edge_weight))
+        return self.convolution(x, edge_attr, edge_weight, edge_dst, edge_src)
+
+
+@model_modifier(persistent=False, private=False, unsupported_devices=[], supported_compile_modes=["aotinductor"])
+@classmethod
+def enable_FlashTP(cls, model):
+    """Run all tensor products of message passing in kernels that are compiled for this machine."""
+    return replace_submodules(model, cls, FlashTPTensorProductScatter)
+
+
+TensorProductScatter.enable_FlashTP = enable_FlashTP

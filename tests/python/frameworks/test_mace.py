@@ -1,0 +1,82 @@
+"""MACE: message-passing products of small models replaced."""
+import copy
+
+import pytest
+import torch
+from comparison import Launches, assert_equal, parameter_gradients, require
+
+require("mace", "ase")
+import ase.build  # noqa: E402
+import numpy as np  # noqa: E402
+from mace import data as mace_data  # noqa: E402
+from mace import modules, tools  # noqa: E402
+from mace.tools import torch_geometric  # noqa: E402
+
+from e3nn import o3  # noqa: E402
+
+import flashtp.integrations.mace as integration  # noqa: E402
+
+BLOCKS = ("RealAgnosticResidualInteractionBlock", "RealAgnosticDensityInteractionBlock")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def float64():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="module", params=BLOCKS)
+def model(request, float64):
+    torch.manual_seed(1)
+    return modules.ScaleShiftMACE(
+        r_max=4.0, num_bessel=4, num_polynomial_cutoff=5, max_ell=2, interaction_cls=getattr(modules, request.param),
+        interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"], num_interactions=2, num_elements=2,
+        hidden_irreps=o3.Irreps("8x0e+8x1o"), MLP_irreps=o3.Irreps("8x0e"), atomic_energies=np.zeros(2), avg_num_neighbors=12.0,
+        atomic_numbers=[8, 29], correlation=2, gate=torch.nn.functional.silu, atomic_inter_scale=1.0, atomic_inter_shift=0.0)
+
+
+@pytest.fixture(scope="module")
+def batch(float64):
+    atoms = ase.build.bulk("CuO", "rocksalt", 4.2, cubic=True)
+    atoms.rattle(0.1, seed=3)
+    config = mace_data.config_from_atoms(atoms)
+    graph = mace_data.AtomicData.from_config(config, z_table=tools.AtomicNumberTable([8, 29]), cutoff=4.0)
+    receiver = graph.edge_index[1]
+    assert (receiver[1:] < receiver[:-1]).any()  # MACE's edges are sorted by sender
+    return next(iter(torch_geometric.dataloader.DataLoader([graph], batch_size=1)))
+
+
+def evaluate(model, batch):
+    out = model(batch.clone().to_dict(), training=True, compute_force=True, compute_stress=True)
+    return {name: out[name] for name in ("energy", "forces", "stress")}
+
+
+def test_energy_forces_stress_and_gradients(model, batch):
+    ours = integration.convert(copy.deepcopy(model))
+    expected = evaluate(model, batch)
+    with Launches() as ran:
+        values = evaluate(ours, batch)
+    assert ran.count == 2 * 2  # layers, forward and backward
+    assert_equal(values, expected, 1e-10)
+    gradients = [parameter_gradients(m, (out["energy"], out["forces"])) for m, out in ((ours, values), (model, expected))]
+    assert len(gradients[0]) > 10
+    assert_equal(*gradients, 1e-10)
+
+
+def test_state_dicts_are_the_same(model):
+    ours = integration.convert(copy.deepcopy(model))
+    assert list(ours.state_dict()) == list(model.state_dict())
+    ours.load_state_dict(model.state_dict(), strict=True)
+    copy.deepcopy(model).load_state_dict(ours.state_dict(), strict=True)
+
+
+def test_converting_twice_is_converting_once(model, batch):
+    twice = integration.convert(integration.convert(copy.deepcopy(model)))
+    assert_equal(evaluate(twice, batch), evaluate(model, batch), 1e-10)
+
+
+def test_other_models_are_refused():
+    with pytest.raises(ValueError, match="Linear"):
+        integration.convert(torch.nn.Linear(1, 1))

@@ -1,0 +1,127 @@
+"""SevenNet: released checkpoints with this package in the slot of FlashTP."""
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from comparison import Launches, parameter_gradients, relative_error, require
+
+require("sevenn", "ase")
+import ase.build  # noqa: E402
+import sevenn  # noqa: E402
+import sevenn._keys as KEY  # noqa: E402
+from e3nn import o3  # noqa: E402
+
+import flashtp.integrations.sevennet as integration  # noqa: E402
+
+CHECKPOINTS = Path(sevenn.__file__).parent / "pretrained_potentials"
+RELEASED = {"SevenNet-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth", "SevenNet-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
+            "SevenNet-MF-0": "SevenNet_MF_0/checkpoint_sevennet_mf_0.pth"}
+OUTPUTS = {"energy": KEY.PRED_TOTAL_ENERGY, "forces": KEY.PRED_FORCE, "stress": KEY.PRED_STRESS}
+MODALITY = {"SevenNet-MF-0": "R2SCAN"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def enabled():
+    integration.enable()
+
+
+def build(name, flash):
+    from sevenn.checkpoint import SevenNetCheckpoint
+    model = SevenNetCheckpoint(str(CHECKPOINTS / RELEASED[name])).build_model(enable_flash=flash)
+    model.set_is_batch_data(False)
+    return model
+
+
+def graph(model, name):
+    from sevenn.atom_graph_data import AtomGraphData
+    from sevenn.train.dataload import unlabeled_atoms_to_graph
+    atoms = ase.build.bulk("NaCl", "rocksalt", 5.6, cubic=True)
+    atoms.rattle(0.1, seed=1)
+    data = AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(atoms, model.cutoff, with_shift=False))
+    if name in MODALITY:
+        data[KEY.DATA_MODALITY] = MODALITY[name]
+    return data
+
+
+def evaluate(model, data):
+    out = model(copy.deepcopy(data))
+    return {name: out[key] for name, key in OUTPUTS.items()}
+
+
+def widened(_, inputs):
+    """Some layers make float32 out of what they get, whatever it is."""
+    for data in inputs:
+        if not torch.is_tensor(data) and hasattr(data, "keys"):
+            for key in list(data.keys()):
+                if torch.is_tensor(data[key]) and data[key].dtype == torch.float32:
+                    data[key] = data[key].double()
+    return tuple(i.double() if torch.is_tensor(i) and i.dtype == torch.float32 else i for i in inputs)
+
+
+def in_float64(model):
+    """e3nn's model in float64; SevenNet itself knows float32 only. 3j symbols are made again: they were rounded."""
+    model = copy.deepcopy(model).double()
+    for name, buffer in model.named_buffers():
+        if "_w3j_" in name:
+            buffer.copy_(o3.wigner_3j(*map(int, name.split("_w3j_")[1].split("_")), dtype=torch.float64))
+    for module in model.modules():
+        module.register_forward_pre_hook(widened)
+    return model
+
+
+@pytest.fixture(scope="module", params=RELEASED)
+def models(request):
+    return request.param, build(request.param, True), build(request.param, False)
+
+
+def test_errors_are_those_of_e3nn(models):
+    """Against float64, in energy, forces, stress and parameter gradients."""
+    name, ours, e3nns = models
+    data = graph(ours, name)
+    found = []
+    for model in (ours, e3nns, in_float64(e3nns)):
+        with Launches() as ran:
+            out = evaluate(model, data)
+        found.append((out, parameter_gradients(model, (out["energy"], out["forces"])), ran.count))
+    layers = sum(isinstance(module, integration.Convolution) for module in ours.modules())
+    assert layers >= 3 and found[0][2] == 2 * layers and found[1][2] == 0
+    for which in (0, 1):
+        assert set(found[0][which]) == set(found[2][which])
+        exact = found[2][which]
+        errors, own_errors = ([relative_error(values[which][k], exact[k]) for k in exact] for values in found[:2])
+        assert max(errors) <= 2 * max(own_errors) + 1e-7, (errors, own_errors)
+        assert max(errors) < 1e-3
+
+
+def test_layers_of_a_call_share_one_index(models):
+    from flashtp import receiver_index
+    name, ours, _ = models
+    data = graph(ours, name)
+    receiver_index._entries.clear()
+    evaluate(ours, data)
+    assert len(receiver_index._entries) == 1
+
+
+def test_checkpoints_load_both_ways(models):
+    """e3nn's products have tensors that are no parameters (their number of weights, a mask, 3j symbols); all else is the same."""
+    _, ours, e3nns = models
+    only_e3nn = set(e3nns.state_dict()) - set(ours.state_dict())
+    assert set(ours.state_dict()) <= set(e3nns.state_dict())
+    assert not only_e3nn & {name for name, _ in e3nns.named_parameters()}
+    for target, source in ((ours, e3nns), (e3nns, ours)):
+        loaded = copy.deepcopy(target).load_state_dict(source.state_dict(), strict=False)
+        assert all(".convolution." in key for key in loaded.missing_keys + loaded.unexpected_keys)
+
+
+def test_the_calculator_takes_it():
+    from sevenn.calculator import SevenNetCalculator
+    atoms = ase.build.bulk("Cu", cubic=True)
+    atoms.rattle(0.05, seed=2)
+    checkpoint = str(CHECKPOINTS / RELEASED["SevenNet-0"])
+    atoms.calc = SevenNetCalculator(checkpoint, device="cpu", enable_flash=True)
+    with Launches() as ran:
+        energy = atoms.get_potential_energy()
+    assert ran.count > 0
+    atoms.calc = SevenNetCalculator(checkpoint, device="cpu")
+    assert abs(energy - atoms.get_potential_energy()) < 1e-5 * len(atoms)
