@@ -2,6 +2,8 @@
 import re
 from typing import Iterator, NamedTuple
 
+import torch
+
 _TERM = re.compile(r"(?:(\d+)\s*x\s*)?(\d+)\s*([eoy])")
 
 
@@ -57,7 +59,10 @@ class Irreps(tuple):
     def __new__(cls, value="") -> "Irreps":
         if isinstance(value, Irreps):
             return value
-        terms = [t for t in value.split("+") if t.strip()] if isinstance(value, str) else value
+        if isinstance(value, str):
+            terms = [term for term in value.split("+") if term.strip()]
+        else:  # one irrep, one segment, or several
+            terms = [value] if hasattr(value, "l") or hasattr(value, "ir") else value
         return super().__new__(cls, [_segment(term) for term in terms])
 
     @property
@@ -106,6 +111,18 @@ class Irreps(tuple):
         inverse = tuple(sorted(range(len(self)), key=lambda i: self[i].ir))
         position = tuple(inverse.index(i) for i in range(len(self)))
         return Sorted(Irreps([self[i] for i in inverse]), position, inverse)
+
+    def randn(self, *size: int, normalization: str = "component", requires_grad: bool = False, dtype=None, device=None) -> torch.Tensor:
+        """Normal random numbers of a shape in which -1 stands for ``dim``; with normalization ``"norm"`` each irrep has length 1."""
+        if normalization not in ("component", "norm"):
+            raise ValueError(f"normalization is {normalization!r}; it must be component or norm")
+        axis = size.index(-1)
+        values = torch.randn(*size[:axis], self.dim, *size[axis + 1:], dtype=dtype, device=device)
+        if normalization == "norm":
+            parts = [part.unflatten(axis, (segment.mul, segment.ir.dim)) for part, segment in
+                     zip(values.split([segment.dim for segment in self], axis), self)]
+            values = torch.cat([(part / part.norm(dim=axis + 1, keepdim=True)).flatten(axis, axis + 1) for part in parts], axis)
+        return values.requires_grad_(requires_grad)
 
     def __repr__(self) -> str:
         return "+".join(map(repr, self))

@@ -112,6 +112,7 @@ class TensorProduct(nn.Module):
             z = evaluate(self.problem, operands, [])
         return z.reshape(lead + [self._out_dim])
 
+    @torch.jit.export
     def right(self, y: Tensor, weight: Optional[Tensor] = None) -> Tensor:
         """The matrix that x is multiplied with.
 
@@ -123,11 +124,12 @@ class TensorProduct(nn.Module):
             b: [..., irreps_in1.dim, irreps_out.dim], with ``forward(x, y, weight) = einsum("...i,...ik->...k", x, b)``.
         """
         torch._assert(self._may_run_right, "flashtp: right needs compile_right=True")
-        w = self._get_weights(weight)
-        if not self.shared_weights and self.weight_numel > 0:
-            w = w.unsqueeze(-2)
         each = torch.eye(self._in1_dim, dtype=y.dtype, device=y.device)
-        return self.forward(each, y.unsqueeze(-2), w if self.weight_numel > 0 else None)
+        weights: Optional[Tensor] = None
+        if self.weight_numel > 0:
+            w = self._get_weights(weight)
+            weights = w if self.shared_weights else w.unsqueeze(-2)
+        return self.forward(each, y.unsqueeze(-2), weights)
 
     def weight_view_for_instruction(self, instruction: int, weight: Optional[Tensor] = None) -> Tensor:
         """View of the weights of one path, [..., *path_shape]. (e3nn 0.6 finds the wrong place where unweighted paths come before.)"""
