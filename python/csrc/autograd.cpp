@@ -24,7 +24,8 @@ struct Request {
 };
 
 std::vector<Tensor> run(at::TensorList operands, at::TensorList index, const Request& request) {
-    using Signature = std::vector<Tensor>(at::TensorList, at::TensorList, c10::string_view, std::int64_t, std::int64_t, std::int64_t);
+    using Signature =
+        std::vector<Tensor>(at::TensorList, at::TensorList, c10::string_view, std::int64_t, std::int64_t, std::int64_t);
     static const auto operation =
         c10::Dispatcher::singleton().findSchemaOrThrow("flashtp::tensor_product", "").typed<Signature>();
     return operation.call(operands, index, request.problem, request.order, request.outputs, request.absent);
@@ -73,7 +74,8 @@ class TensorProduct : public torch::autograd::Function<TensorProduct> {
         saved.insert(saved.end(), index.begin(), index.end());
         context->save_for_backward(std::move(saved));
         context->set_materialize_grads(false);
-        context->saved_data["numbers"] = std::vector<std::int64_t>{order, outputs, absent, static_cast<std::int64_t>(operands.size())};
+        context->saved_data["numbers"] =
+            std::vector<std::int64_t>{order, outputs, absent, static_cast<std::int64_t>(operands.size())};
         context->saved_data["problem"] = problem;
         return run(operands, index, {std::move(problem), order, outputs, absent});
     }

@@ -12,7 +12,7 @@ namespace flashtp::torch_operators {
 
 inline constexpr int highest_order = 3;
 
-inline constexpr std::string_view input_names[] = {"x",   "y",   "w",     "d_z",     "t_x",     "t_y",
+inline constexpr std::string_view input_names[] = {"x",   "y",     "w",       "d_z",     "t_x",    "t_y",
                                                    "t_w", "d_t_z", "d_t_d_x", "d_t_d_y", "d_t_d_w"};
 inline constexpr std::size_t input_counts[] = {3, 4, 7, 11};
 inline constexpr std::string_view output_names[][7] = {
@@ -39,7 +39,9 @@ inline std::string chosen(std::span<const std::string_view> names, std::int64_t 
 }
 
 /// Whether a problem has weights, from the number of its operands.
-inline bool is_weighted(int order, std::int64_t absent, std::size_t count) { return count + bits_in(absent) == input_counts[order]; }
+inline bool is_weighted(int order, std::int64_t absent, std::size_t count) {
+    return count + bits_in(absent) == input_counts[order];
+}
 
 /// Positions in inputs_of(order) of the operands that are there: all of a weighted problem, or all without the weights.
 inline std::vector<std::size_t> present_inputs(int order, std::int64_t absent, std::size_t count) {

@@ -159,8 +159,7 @@ std::vector<Tensor> tensor_product(std::vector<Tensor> operands, std::vector<Ten
     check_request(operands, index, order);
     const Tensor& x = operands[0];
     const OnDevice device(x);
-    const CompiledProgram& program =
-        program_for({std::move(problem), order, outputs, absent, is_float64(x), device.index()});
+    const CompiledProgram& program = program_for({std::move(problem), order, outputs, absent, is_float64(x), device.index()});
     const Rows rows = rows_of(operands, index);
     Arrays arrays = arrays_for(program, operands, rows);
     run(program, arrays, graph_of(index, rows), rows, device);
@@ -170,7 +169,8 @@ std::vector<Tensor> tensor_product(std::vector<Tensor> operands, std::vector<Ten
 
 /// Throws std::invalid_argument with the rule that a problem breaks; gives the problem its name otherwise.
 void check_problem(std::string problem, std::string name) {
-    if (flashtp_check_problem(with_dtype(problem, true).c_str()) != FLASHTP_OK) throw std::invalid_argument(flashtp_last_message());
+    if (flashtp_check_problem(with_dtype(problem, true).c_str()) != FLASHTP_OK)
+        throw std::invalid_argument(flashtp_last_message());
     name_problem(name, problem);
 }
 

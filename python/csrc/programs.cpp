@@ -75,7 +75,8 @@ std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
 std::string with_dtype(const std::string& problem, bool float64) {
     const std::size_t brace = problem.find('{');
     if (brace == std::string::npos) return problem;
-    return problem.substr(0, brace + 1) + (float64 ? R"("dtype":"float64",)" : R"("dtype":"float32",)") + problem.substr(brace + 1);
+    return problem.substr(0, brace + 1) + (float64 ? R"("dtype":"float64",)" : R"("dtype":"float32",)") +
+           problem.substr(brace + 1);
 }
 
 void check(flashtp_status status) {

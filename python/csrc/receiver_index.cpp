@@ -76,7 +76,8 @@ Index receiver_index(Tensor receiver, Tensor sender, std::int64_t receivers, std
 }  // namespace flashtp::torch_operators
 
 STABLE_TORCH_LIBRARY_FRAGMENT(flashtp, library) {
-    library.def("receiver_index(Tensor receiver, Tensor sender, SymInt receivers, SymInt senders) -> (Tensor, Tensor, Tensor, Tensor)");
+    library.def(
+        "receiver_index(Tensor receiver, Tensor sender, SymInt receivers, SymInt senders) -> (Tensor, Tensor, Tensor, Tensor)");
 }
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CPU, library) {
     library.impl("receiver_index", TORCH_BOX(&flashtp::torch_operators::receiver_index));

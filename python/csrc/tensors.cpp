@@ -76,7 +76,8 @@ Tensor empty_like_type(const Tensor& tensor, const std::vector<std::int64_t>& sh
 
 OnDevice::OnDevice(const Tensor& tensor) {
     if (tensor.is_cpu()) return;
-    if (!tensor.is_cuda()) throw std::invalid_argument("flashtp: x is on " + device_text(tensor) + "; kernels run on CPUs and CUDA devices");
+    if (!tensor.is_cuda())
+        throw std::invalid_argument("flashtp: x is on " + device_text(tensor) + "; kernels run on CPUs and CUDA devices");
     index_ = tensor.get_device_index();
     guard_.emplace(index_);
 }
