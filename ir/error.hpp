@@ -33,6 +33,26 @@ struct DeviceError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// Nothing may be compiled, and a kernel is in no cache. Carries its key and where it was looked for.
+struct NotCachedError : CompileError {
+    using CompileError::CompileError;
+};
+
+/// Code would have to be loaded while the stream is captured into a graph.
+struct NotPreparedError : DeviceError {
+    using DeviceError::DeviceError;
+};
+
+/// A CUDA call in a child of fork(), where the parent's driver state is of no use.
+struct ForkedError : DeviceError {
+    using DeviceError::DeviceError;
+};
+
+/// An earlier failure of a kernel made the CUDA context unusable; only a new process helps.
+struct ContextLostError : DeviceError {
+    using DeviceError::DeviceError;
+};
+
 template <class... Args>
 [[noreturn]] void user_error(fmt::format_string<Args...> text, Args&&... args) {
     throw UserError(fmt::format(text, std::forward<Args>(args)...));

@@ -16,15 +16,7 @@ struct Graph {
     std::int64_t edges = 0, senders = 0, receivers = 0;
     std::vector<std::int32_t> sender, receiver;
 
-    std::int64_t rows(Row row) const {
-        switch (row) {
-            case Row::edge: return edges;
-            case Row::sender: return senders;
-            case Row::receiver: return receivers;
-            case Row::shared: return 1;
-        }
-        return 0;
-    }
+    std::int64_t rows(Row row) const { return row_count(row, edges, senders, receivers); }
     /// Row of an operand that an edge touches.
     std::int64_t row_of(Row row, std::int64_t edge) const {
         switch (row) {

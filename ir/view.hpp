@@ -13,6 +13,17 @@ namespace flashtp {
 enum class Row { edge, sender, receiver, shared };
 enum class Role { input, output };
 
+/// How many rows of a kind a graph with these counts has.
+constexpr std::int64_t row_count(Row row, std::int64_t edges, std::int64_t senders, std::int64_t receivers) {
+    switch (row) {
+        case Row::edge: return edges;
+        case Row::sender: return senders;
+        case Row::receiver: return receivers;
+        case Row::shared: return 1;
+    }
+    return 0;
+}
+
 /// A matrix [rows of its kind][width] the caller provides (input) or receives (output).
 struct Operand {
     std::string name;

@@ -19,6 +19,7 @@ struct Artifact {
     std::int64_t spill_bytes = 0;      ///< local memory (CUDA) or stack spills of inner loops where known
     std::int64_t shared_bytes = 0;     ///< a block's dynamic shared memory
     std::string log;                   ///< compiler warnings
+    std::string self_check;            ///< "passed", "failed: why", or empty where it was not compared with the oracle
     double seconds = 0;                ///< compile time; 0 when it came from the cache
 };
 
@@ -54,6 +55,8 @@ class Backend {
     virtual ~Backend() = default;
     /// Build identity of the toolchain that `compile` uses, for the cache key: version and library identity, never a time.
     virtual std::string identity(const Target&) = 0;
+    /// The file of the compiler's library.
+    virtual std::string compiler() = 0;
     /// The text that is compiled: CUDA C++ or LLVM IR. Pure: same kernel, same bytes.
     virtual std::string source(const Kernel&) = 0;
     /// Needs no device. Throws CompileError with the compiler's log.

@@ -3,7 +3,6 @@
 #include <array>
 #include <chrono>
 #include <limits>
-#include <mutex>
 #include <vector>
 
 #include <fmt/format.h>
@@ -14,6 +13,7 @@
 #include "runtime/device.hpp"
 #include "runtime/driver.hpp"
 #include "runtime/nvrtc.hpp"
+#include "runtime/once_map.hpp"
 
 namespace flashtp {
 namespace {
@@ -84,6 +84,7 @@ void CudaKernel::load(const Artifact& artifact) {
     const Driver& driver = Driver::get();
     const CurrentContext current;
     context_ = current.get();
+    const AllowedDuringCapture allowed;
     const CudaStatus status = driver.load_module(&module_, artifact.code.data());
     if (status != 0) {
         const DeviceFacts device = current_device();
@@ -184,6 +185,7 @@ class CudaBackend final : public Backend {
     std::string identity(const Target&) override {
         return fmt::format("{} {}", nvrtc()->identity(), fmt::join(fixed_options, " "));
     }
+    std::string compiler() override { return nvrtc()->file(); }
     std::string source(const Kernel& kernel) override { return emit_c(kernel, cuda_dialect()); }
     Artifact compile(const Kernel&, const std::string& source) override;
     std::unique_ptr<Module> load(const Kernel& kernel, const Artifact& artifact) override {
@@ -192,14 +194,11 @@ class CudaBackend final : public Backend {
 
   private:
     std::shared_ptr<const Nvrtc> nvrtc() {
-        const std::lock_guard lock(mutex_);
-        if (!nvrtc_) nvrtc_ = Nvrtc::load(path_);
-        return nvrtc_;
+        return nvrtc_.get("", [&]() -> std::shared_ptr<const Nvrtc> { return Nvrtc::load(path_); });
     }
 
     std::filesystem::path path_;
-    std::mutex mutex_;
-    std::shared_ptr<const Nvrtc> nvrtc_;
+    OnceMap<const Nvrtc> nvrtc_;
 };
 
 Artifact CudaBackend::compile(const Kernel& kernel, const std::string& source) {

@@ -12,6 +12,7 @@
 #include "ir/error.hpp"
 #include "runtime/llvm/plugin.h"
 #include "runtime/options.hpp"
+#include "runtime/per_process.hpp"
 #include "runtime/shared_library.hpp"
 
 namespace flashtp {
@@ -55,8 +56,12 @@ const Api* open_plugin(const std::string& path, std::string& problems) {
 }
 
 const Api& plugin() {
-    static std::mutex mutex;
-    static const Api* api = nullptr;
+    struct Opened {
+        std::mutex mutex;
+        const Api* api = nullptr;
+    };
+    static const auto* const opened = new PerProcess<Opened>;
+    auto& [mutex, api] = opened->get();
     const std::lock_guard lock(mutex);
     if (api) return *api;
     std::string problems;
@@ -140,6 +145,7 @@ class LlvmModule : public Module {
 class LlvmBackend : public Backend {
   public:
     std::string identity(const Target&) override { return plugin().identity; }
+    std::string compiler() override { return SharedLibrary::file_of(reinterpret_cast<const void*>(plugin().compile)); }
     std::string source(const Kernel& kernel) override { return emit_llvm(kernel); }
 
     Artifact compile(const Kernel& kernel, const std::string& source) override {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "runtime/edges_cuda.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/explain.hpp"
+#include "runtime/per_process.hpp"
 
 using namespace flashtp;
 
@@ -25,8 +27,11 @@ struct flashtp_engine {
 struct flashtp_program {
     std::shared_ptr<Program> program;
     int threads;
-    std::mutex mutex;
-    std::string explanations[2];  ///< by format, made on request
+    struct Explanations {
+        std::mutex mutex;
+        std::string texts[2];  ///< by format, made on request
+    };
+    PerProcess<Explanations> explanations{};
 };
 
 namespace {
@@ -53,8 +58,16 @@ flashtp_status guarded(Body body, flashtp_status user = FLASHTP_INVALID_ARGUMENT
         return fail(FLASHTP_INVALID_ARGUMENT, error.what());
     } catch (const UserError& error) {
         return fail(user, error.what());
+    } catch (const NotCachedError& error) {
+        return fail(FLASHTP_NOT_CACHED, error.what());
     } catch (const CompileError& error) {
         return fail(FLASHTP_COMPILE_FAILED, error.what());
+    } catch (const NotPreparedError& error) {
+        return fail(FLASHTP_NOT_PREPARED, error.what());
+    } catch (const ForkedError& error) {
+        return fail(FLASHTP_FORKED, error.what());
+    } catch (const ContextLostError& error) {
+        return fail(FLASHTP_CONTEXT_LOST, error.what());
     } catch (const DeviceError& error) {
         return fail(FLASHTP_DEVICE_ERROR, error.what());
     } catch (const std::bad_alloc&) {
@@ -77,9 +90,18 @@ std::vector<std::string> split(const char* list) {
     return names;
 }
 
+/// 1, -1 and 0: on, off and as the environment says.
+std::optional<bool> choice(std::int32_t given, const char* name) {
+    if (given < -1 || given > 1) throw ArgumentError(fmt::format("options.{} is {}; it must be 1, 0 or -1", name, given));
+    return given == 0 ? std::nullopt : std::optional(given == 1);
+}
+
 EngineOptions engine_options(const flashtp_engine_options& given) {
     EngineOptions options;
     if (given.cache_directory) options.cache_directory = given.cache_directory;
+    if (given.read_only_caches) options.read_only_caches = parse_cache_path(given.read_only_caches);
+    options.require_cached = choice(given.require_cached, "require_cached");
+    options.self_check = choice(given.self_check, "self_check");
     if (given.threads < 0) throw ArgumentError(fmt::format("options.threads is {}; it must not be negative", given.threads));
     options.threads = given.threads;
     if (given.log) {
@@ -161,6 +183,10 @@ const char* flashtp_status_string(flashtp_status status) {
     case FLASHTP_DEVICE_ERROR: return "FLASHTP_DEVICE_ERROR";
     case FLASHTP_OUT_OF_MEMORY: return "FLASHTP_OUT_OF_MEMORY";
     case FLASHTP_INTERNAL_ERROR: return "FLASHTP_INTERNAL_ERROR";
+    case FLASHTP_NOT_CACHED: return "FLASHTP_NOT_CACHED";
+    case FLASHTP_NOT_PREPARED: return "FLASHTP_NOT_PREPARED";
+    case FLASHTP_FORKED: return "FLASHTP_FORKED";
+    case FLASHTP_CONTEXT_LOST: return "FLASHTP_CONTEXT_LOST";
     default: return "unknown status";
     }
 }
@@ -179,7 +205,7 @@ void flashtp_engine_destroy(flashtp_engine* engine) { delete engine; }
 flashtp_status flashtp_engine_cache_counts(const flashtp_engine* engine, flashtp_cache_counts* counts) {
     return guarded([&] {
         const StoreCounts c = const_cast<flashtp_engine*>(need(engine, "engine"))->engine.store().counts();
-        write_struct(counts, "counts", flashtp_cache_counts{0, c.hits, c.misses, c.rejected, c.stored, c.store_failures});
+        write_struct(counts, "counts", cache_counts_struct(c));
     });
 }
 
@@ -195,7 +221,7 @@ flashtp_status flashtp_compile(flashtp_engine* engine, const flashtp_request* re
             validate(wanted);
             Engine& e = engine->engine;
             const Target target = find_target(e, given.target ? given.target : "cpu");
-            *program = new flashtp_program{e.compile(problem, wanted, target), e.threads(), {}, {}};
+            *program = new flashtp_program{e.compile(problem, wanted, target), e.threads()};
         },
         FLASHTP_INVALID_PROBLEM);
 }
@@ -230,7 +256,9 @@ flashtp_status flashtp_program_kernel(const flashtp_program* program, int32_t in
     return guarded([&] {
         const Program& p = *need(program, "program")->program;
         const CompiledKernel& compiled = element(p.kernels(), index);
-        write_struct(kernel, "kernel", kernel_struct(p.lowered().kernels[static_cast<std::size_t>(index)], compiled));
+        flashtp_kernel result = kernel_struct(p.lowered().kernels[static_cast<std::size_t>(index)], compiled);
+        result.launches = p.launches(static_cast<std::size_t>(index));
+        write_struct(kernel, "kernel", result);
     });
 }
 
@@ -240,8 +268,9 @@ flashtp_status flashtp_program_explain(flashtp_program* program, int32_t format,
         need(text, "text");
         if (format != FLASHTP_EXPLAIN_TEXT && format != FLASHTP_EXPLAIN_JSON)
             throw ArgumentError(fmt::format("format is {}", format));
-        const std::lock_guard lock(program->mutex);
-        std::string& made = program->explanations[format];
+        auto& [mutex, texts] = program->explanations.get();
+        const std::lock_guard lock(mutex);
+        std::string& made = texts[format];
         if (made.empty()) made = explain(*program->program, format == FLASHTP_EXPLAIN_JSON);
         *text = made.c_str();
     });

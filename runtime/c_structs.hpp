@@ -9,7 +9,9 @@
 
 #include "flashtp/flashtp.h"
 #include "ir/error.hpp"
+#include "runtime/cache/store.hpp"
 #include "runtime/program.hpp"
+#include "runtime/self_check.hpp"
 
 namespace flashtp {
 
@@ -37,8 +39,8 @@ std::size_t checked_size(const T* given, const char* name, std::size_t least) {
     need(given, name);
     if (reinterpret_cast<std::uintptr_t>(given) % alignof(T) != 0) throw ArgumentError(fmt::format("{} is misaligned", name));
     const std::size_t size = given->size;
-    // A size far off is memory that was never set.
-    if (size < least || size > sizeof(T) + 4096) {
+    // A size far off is memory that was never set, and no version of a structure ends within a field.
+    if (size < least || size > sizeof(T) + 4096 || size % alignof(T) != 0) {
         throw ArgumentError(fmt::format("{}.size is {}; set it to sizeof, which is {} here", name, size, sizeof(T)));
     }
     return size;
@@ -65,6 +67,19 @@ void write_struct(T* to, const char* name, T value) {
     std::memcpy(to, &value, size);
 }
 
+inline flashtp_cache_counts cache_counts_struct(const StoreCounts& c) {
+    flashtp_cache_counts result{0, c.hits, c.misses, c.rejected, c.stored, c.store_failures};
+    const auto rejects = [&](Reject reason) { return c.rejects[static_cast<std::size_t>(reason)]; };
+    result.read_only_hits = c.read_only_hits;
+    result.untrusted = rejects(Reject::untrusted);
+    result.unreadable = rejects(Reject::unreadable);
+    result.damaged = rejects(Reject::damaged);
+    result.other_key = rejects(Reject::other_key);
+    result.lock_timeouts = c.lock_timeouts;
+    result.evicted = c.evicted;
+    return result;
+}
+
 inline flashtp_kernel kernel_struct(const Kernel& kernel, const CompiledKernel& compiled) {
     flashtp_kernel result{};
     result.name = kernel.name.c_str();
@@ -72,6 +87,7 @@ inline flashtp_kernel kernel_struct(const Kernel& kernel, const CompiledKernel& 
     result.code_bytes = static_cast<std::int64_t>(compiled.artifact->code.size());
     result.registers = compiled.artifact->registers;
     result.cached = compiled.cached;
+    result.self_check = compiled.artifact->self_check == self_check_passed;
     result.receiver_rows = kernel.receiver_rows;
     if (kernel.target.platform != Platform::cuda) return result;
     result.spill_bytes = compiled.artifact->spill_bytes;

@@ -152,16 +152,18 @@ CpuRunner::CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Opera
 CpuRunner::~CpuRunner() = default;
 
 std::unique_ptr<CpuRunner::Memory> CpuRunner::take_memory() {
-    const std::lock_guard lock(mutex_);
-    if (idle_.empty()) return std::make_unique<Memory>();
-    std::unique_ptr<Memory> memory = std::move(idle_.back());
-    idle_.pop_back();
+    Idle& idle = idle_.get();
+    const std::lock_guard lock(idle.mutex);
+    if (idle.memories.empty()) return std::make_unique<Memory>();
+    std::unique_ptr<Memory> memory = std::move(idle.memories.back());
+    idle.memories.pop_back();
     return memory;
 }
 
 void CpuRunner::give_back(std::unique_ptr<Memory> memory) {
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(memory));
+    Idle& idle = idle_.get();
+    const std::lock_guard lock(idle.mutex);
+    idle.memories.push_back(std::move(memory));
 }
 
 namespace {

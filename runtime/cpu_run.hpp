@@ -12,6 +12,7 @@
 #include "runtime/arguments.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/graph_view.hpp"
+#include "runtime/per_process.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace flashtp {
@@ -67,8 +68,11 @@ class CpuRunner {
     std::vector<OutputRule> outputs_;
     std::int64_t edge_bytes_;
     bool deterministic_;
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<Memory>> idle_;
+    struct Idle {
+        std::mutex mutex;
+        std::vector<std::unique_ptr<Memory>> memories;
+    };
+    PerProcess<Idle> idle_;
 };
 
 }  // namespace flashtp

@@ -1,5 +1,8 @@
 #include "runtime/driver.hpp"
 
+#include <unistd.h>
+
+#include <atomic>
 #include <string>
 
 #include <fmt/format.h>
@@ -69,6 +72,8 @@ Driver::Driver() {
     bind(create_stream, "cuStreamCreate");
     bind(destroy_stream, "cuStreamDestroy_v2");
     bind(synchronize_stream, "cuStreamSynchronize");
+    bind(is_capturing, "cuStreamIsCapturing");
+    bind(exchange_capture_mode, "cuThreadExchangeStreamCaptureMode");
     bind(create_event, "cuEventCreate");
     bind(destroy_event, "cuEventDestroy_v2");
     bind(record_event, "cuEventRecord");
@@ -81,8 +86,23 @@ Driver::Driver() {
 }
 
 const Driver& Driver::get() {
+    static std::atomic<pid_t> user{0};
+    const pid_t self = ::getpid();
+    pid_t first = 0;
+    if (!user.compare_exchange_strong(first, self) && first != self)
+        throw ForkedError(
+            "this process was forked from one that had used CUDA, where CUDA cannot be used; start processes with exec "
+            "(in Python: multiprocessing's \"spawn\") or fork before the first use");
     static const Driver driver;  // immutable; a failure is tried again at the next call
     return driver;
+}
+
+/// Errors of a kernel after which every call of the context fails.
+static bool ends_context(CudaStatus status) {
+    constexpr CudaStatus launch_timeout = 702, context_destroyed = 709, assertion = 710, illegal_address = 700,
+                         hardware_stack = 714, launch_failed = 719;
+    return status == launch_timeout || status == context_destroyed || status == assertion || status == illegal_address ||
+           (status >= hardware_stack && status <= launch_failed);
 }
 
 void Driver::check(CudaStatus status, const char* call) const {
@@ -90,7 +110,18 @@ void Driver::check(CudaStatus status, const char* call) const {
     const char *name = nullptr, *text = nullptr;
     error_name(status, &name);
     error_string(status, &text);
-    throw DeviceError(fmt::format("{}: {} ({})", call, text ? text : "unknown error", name ? name : std::to_string(status)));
+    const std::string message =
+        fmt::format("{}: {} ({})", call, text ? text : "unknown error", name ? name : std::to_string(status));
+    if (ends_context(status))
+        throw ContextLostError(message + "; the context is lost, only a new process can use the device again");
+    throw DeviceError(message);
+}
+
+bool is_capturing(const void* stream) {
+    constexpr CudaStatus capture_implicit = 906;  // the default stream, while another one is captured
+    int status = 0;
+    const CudaStatus result = Driver::get().is_capturing(const_cast<void*>(stream), &status);
+    return result == capture_implicit || (result == 0 && status != 0);
 }
 
 /// Retained once for the life of the process: programs that bring no context of their own share it with everyone else.

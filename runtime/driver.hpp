@@ -15,10 +15,11 @@ using CudaEvent = void*;
 using CudaAddress = unsigned long long;
 
 struct Driver {
-    /// Loads libcuda.so.1 and initialises it once. Throws DeviceError where there is no driver or it has no device.
+    /// Loads libcuda.so.1 and initialises it once. Throws DeviceError where there is no driver or it has no device, and ForkedError
+    /// in a child of a process that did this.
     static const Driver& get();
 
-    /// Throws DeviceError with the call and the driver's words.
+    /// Throws DeviceError with the call and the driver's words; ContextLostError when no later call can succeed.
     void check(CudaStatus, const char* call) const;
 
     CudaStatus (*init)(unsigned);
@@ -55,6 +56,8 @@ struct Driver {
     CudaStatus (*create_stream)(CudaStream*, unsigned);
     CudaStatus (*destroy_stream)(CudaStream);
     CudaStatus (*synchronize_stream)(CudaStream);
+    CudaStatus (*is_capturing)(CudaStream, int*);
+    CudaStatus (*exchange_capture_mode)(int*);
     CudaStatus (*create_event)(CudaEvent*, unsigned);
     CudaStatus (*destroy_event)(CudaEvent);
     CudaStatus (*record_event)(CudaEvent, CudaStream);
@@ -86,6 +89,22 @@ class CurrentContext {
   private:
     CudaContext context_ = nullptr;
     bool pushed_ = false;
+};
+
+/// Whether work on the stream goes into a CUDA graph instead of being run.
+bool is_capturing(const void* stream);
+
+/// For its scope, calls of this thread that load code or allocate do not end captures of other threads.
+class AllowedDuringCapture {
+  public:
+    AllowedDuringCapture() { exchange(); }
+    ~AllowedDuringCapture() { exchange(); }
+    AllowedDuringCapture(const AllowedDuringCapture&) = delete;
+    AllowedDuringCapture& operator=(const AllowedDuringCapture&) = delete;
+
+  private:
+    void exchange() { Driver::get().exchange_capture_mode(&mode_); }
+    int mode_ = 2;  ///< CU_STREAM_CAPTURE_MODE_RELAXED
 };
 
 }  // namespace flashtp

@@ -112,12 +112,14 @@ DeviceIndexer::~DeviceIndexer() = default;  // modules go with their context: at
 
 std::size_t device_index_workspace(std::int64_t edges, std::int64_t receivers) { return plan_for(edges, receivers).workspace(); }
 
-const DeviceIndexer::Code& DeviceIndexer::code(Engine& engine) {
+const DeviceIndexer::Code& DeviceIndexer::code(Engine& engine, const void* stream) {
     const CurrentContext current;
     const std::lock_guard lock(mutex_);
     for (const auto& code : codes_) {
         if (code->context == current.get()) return *code;
     }
+    if (is_capturing(stream)) throw NotPreparedError("the first index of a context cannot be built while the stream is captured");
+    const AllowedDuringCapture allowed;
     Kernel kernel;
     kernel.name = "flashtp_receiver_index";
     kernel.target = engine.target("cuda");
@@ -126,14 +128,14 @@ const DeviceIndexer::Code& DeviceIndexer::code(Engine& engine) {
     return *codes_.back();
 }
 
-void DeviceIndexer::prepare(Engine& engine) { code(engine); }
+void DeviceIndexer::prepare(Engine& engine) { code(engine, nullptr); }
 
 void DeviceIndexer::build(Engine& engine, const DeviceEdges& edges, const ReceiverIndexArrays& index, DeviceIndexReport* report,
                           void* workspace, std::size_t workspace_bytes, void* stream) {
     const Plan plan = plan_for(edges.edges, edges.receivers);
     check(edges, index, report, workspace, workspace_bytes, plan.workspace());
     const CurrentContext current;
-    const Code& code = this->code(engine);
+    const Code& code = this->code(engine, stream);
     const bool wide = edges.index_bits == 64;
     const std::int64_t count = edges.edges;
 

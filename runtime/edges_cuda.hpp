@@ -45,7 +45,7 @@ class DeviceIndexer {
 
   private:
     struct Code;  ///< functions of one context
-    const Code& code(Engine&);
+    const Code& code(Engine&, const void* stream);
 
     std::mutex mutex_;
     std::vector<std::unique_ptr<Code>> codes_;

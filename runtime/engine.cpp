@@ -12,10 +12,14 @@
 #include "runtime/backend_cuda.hpp"
 #include "runtime/backend_llvm.hpp"
 #include "runtime/device.hpp"
+#include "runtime/self_check.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace flashtp {
 namespace {
+
+/// Compilers run away on large sources only; for others a process of its own would cost more than the compilation.
+constexpr std::size_t helper_source_bytes = 64 * 1024;
 
 bool is_cuda(const Target& target) { return target.platform == Platform::cuda; }
 
@@ -49,8 +53,12 @@ std::string program_key(const Problem& problem, const Request& request, const Ta
 }  // namespace
 
 Engine::Engine(EngineOptions options)
-    : log_(std::move(options.log)), store_(options.cache_directory ? *options.cache_directory : default_cache_directory(), log_),
-      threads_(options.threads > 0 ? options.threads : default_threads()) {}
+    : log_(options.log), store_(store_options(options), log_),
+      require_cached_(options.require_cached.value_or(flag_of(environment::require_cached))),
+      self_check_(options.self_check.value_or(flag_of(environment::self_check))),
+      threads_(options.threads > 0 ? options.threads : default_threads()), helper_(find_compile_helper()),
+      limits_{number_of(environment::compile_seconds, CompileLimits{}.seconds, 1),
+              number_of(environment::compile_bytes, CompileLimits{}.bytes, 1)} {}
 
 Engine::~Engine() = default;
 
@@ -69,25 +77,77 @@ Target Engine::target(std::string_view name) const {
 
 std::string Engine::source(const Kernel& kernel) { return backend(kernel.target)->source(kernel); }
 
-Key Engine::key(const Kernel& kernel, const std::string& source) {
-    return kernel_key(kernel, source, backend(kernel.target)->identity(kernel.target));
+Key Engine::key(const Kernel& kernel, const std::string& source) { return kernel_key(kernel, source, toolchain(kernel.target)); }
+
+/// Where there is no compiler for a GPU, kernels can still be found: then it is the one that filled the caches.
+std::string Engine::toolchain(const Target& target) {
+    return *toolchains_.get(target.name, [&] {
+        try {
+            return std::make_shared<const std::string>(backend(target)->identity(target));
+        } catch (const CompileError&) {
+            std::string known = is_cuda(target) ? store_.toolchain_of(target.name) : "";
+            if (known.empty()) throw;
+            return std::make_shared<const std::string>(std::move(known));
+        }
+    });
 }
 
 CompiledKernel Engine::compile(const Kernel& kernel) { return compile(kernel, backend(kernel.target)->source(kernel)); }
 
 CompiledKernel Engine::compile(const Kernel& kernel, const std::string& source) {
-    const std::shared_ptr<Backend> backend = this->backend(kernel.target);
-    const Key key = kernel_key(kernel, source, backend->identity(kernel.target));
-    return *kernels_.get(key.text(), [&] {
-        auto stored = store_.load(key);
-        if (stored && fits(*stored, kernel)) {
-            return std::make_shared<const CompiledKernel>(
-                CompiledKernel{key.hex(), std::make_shared<const Artifact>(std::move(*stored)), true});
-        }
-        auto artifact = std::make_shared<const Artifact>(backend->compile(kernel, source));
-        store_.save(key, *artifact);
-        return std::make_shared<const CompiledKernel>(CompiledKernel{key.hex(), std::move(artifact), false});
-    });
+    const Key key = this->key(kernel, source);
+    return *kernels_.get(key.text(), [&] { return std::make_shared<const CompiledKernel>(make(kernel, source, key)); });
+}
+
+CompiledKernel Engine::make(const Kernel& kernel, const std::string& source, const Key& key) {
+    const auto accept = [&](const Artifact& artifact) { return fits(artifact, kernel) && is_allowed(artifact, key); };
+    if (require_cached_) {
+        auto found = store_.load(key);
+        if (!found || !accept(*found)) throw NotCachedError(not_cached(kernel, key));
+        return {key.hex(), std::make_shared<const Artifact>(std::move(*found)), true};
+    }
+    auto [artifact, cached] = store_.obtain(key, accept, [&] { return run_compiler(*backend(kernel.target), kernel, source); });
+    return {key.hex(), std::make_shared<const Artifact>(std::move(artifact)), cached};
+}
+
+/// Throws for a kernel that failed its self-check. With self-checks on it is checked again: the failure may have been that of a device.
+bool Engine::is_allowed(const Artifact& artifact, const Key& key) const {
+    if (!artifact.self_check.starts_with("failed") || self_check_) return true;
+    throw CompileError(fmt::format("kernel {} is not used: its self-check {} (cache entry {}); {}=1 checks it again",
+                                   artifact.kernel_name, artifact.self_check, key.hex(), environment::self_check.name));
+}
+
+Artifact Engine::run_compiler(Backend& backend, const Kernel& kernel, const std::string& source) {
+    if (helper_.empty() || source.size() < helper_source_bytes) return backend.compile(kernel, source);
+    std::string why;
+    const HelperJob job{backend.compiler(), backend.identity(kernel.target), kernel, source};
+    if (auto artifact = compile_in_helper(helper_, job, limits_, why)) return std::move(*artifact);
+    log_.warn_once("helper", fmt::format("large kernels are compiled in this process, without a limit of time: {}", why));
+    return backend.compile(kernel, source);
+}
+
+std::string Engine::not_cached(const Kernel& kernel, const Key& key) const {
+    std::string text =
+        fmt::format("kernel {} for {} is in no cache, and {} forbids compiling it.\nKey {}:\n{}Looked in:", kernel.name,
+                    kernel.target.name, environment::require_cached.name, key.hex(), key.text());
+    if (!store_.directory().empty()) text += "\n  " + store_.directory().string();
+    for (const auto& path : store_.options().read_only) text += "\n  " + path.string();
+    return text + "\n`flashtp-compile build` fills a cache, `flashtp-compile cache explain` compares keys.";
+}
+
+void Engine::self_check(const Program& program) {
+    const auto& compiled = program.kernels();
+    const bool passed = std::ranges::all_of(compiled, [](const auto& k) { return k.artifact->self_check == self_check_passed; });
+    if (passed) return;
+    const std::string problem = flashtp::self_check(program, threads_);
+    const std::vector<Kernel>& kernels = program.lowered().kernels;
+    for (std::size_t k = 0; k < kernels.size(); ++k) {
+        Artifact artifact = *compiled[k].artifact;
+        artifact.self_check = problem.empty() ? self_check_passed : "failed: " + problem;
+        store_.save(key(kernels[k], source(kernels[k])), artifact, true);
+    }
+    if (!problem.empty())
+        throw CompileError(fmt::format("kernel {} failed its self-check and is not used: {}", kernels.front().name, problem));
 }
 
 std::vector<CompiledKernel> Engine::compile_all(const std::vector<Kernel>& kernels) {
@@ -126,7 +186,9 @@ std::shared_ptr<Program> Engine::compile(const Problem& problem, const Request& 
         Trace trace;
         Lowered lowered = lower(problem, request, target, options, trace);
         std::vector<CompiledKernel> kernels = compile_all(lowered.kernels);
-        return assemble(problem, request, target, std::move(lowered), std::move(kernels));
+        auto program = assemble(problem, request, target, std::move(lowered), std::move(kernels));
+        if (self_check_ && runs_here(target)) self_check(*program);
+        return program;
     });
 }
 

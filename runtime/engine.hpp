@@ -1,6 +1,7 @@
 // Owns everything that outlives a compilation: back ends, the kernel cache, what has been compiled. There is no other state.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,12 +11,13 @@
 #include "ir/problem.hpp"
 #include "ir/request.hpp"
 #include "ir/target.hpp"
+#include "runtime/cache/store.hpp"
+#include "runtime/compile_helper.hpp"
 #include "runtime/edges_cuda.hpp"
 #include "runtime/log.hpp"
 #include "runtime/once_map.hpp"
 #include "runtime/options.hpp"
 #include "runtime/program.hpp"
-#include "runtime/store.hpp"
 
 namespace flashtp {
 
@@ -26,7 +28,8 @@ class Engine {
     ~Engine();
 
     /// Compiles once for each distinct request, however many threads ask. Needs no device. Throws UserError for what the user
-    /// asked, CompileError for what the toolchain refused or where there is none.
+    /// asked, CompileError for what the toolchain refused or where there is none, for a kernel that failed its self-check, and
+    /// NotCachedError where only cached kernels are allowed.
     std::shared_ptr<Program> compile(const Problem&, const Request&, const Target&, const LoweringOptions& = {});
 
     /// One kernel, through the cache.
@@ -46,6 +49,10 @@ class Engine {
     /// The back end of a target, loaded on first use. Throws CompileError where its libraries are missing.
     std::shared_ptr<Backend> backend(const Target&);
 
+    /// Compares a program of this host or of the current device with the oracle on a small random problem, unless all its kernels
+    /// have passed before. Keeps the verdict in the cache. Throws CompileError that names the kernel, output and component.
+    void self_check(const Program&);
+
     DeviceIndexer& indexer() { return indexer_; }
     ArtifactStore& store() { return store_; }
     Log& log() { return log_; }
@@ -54,12 +61,21 @@ class Engine {
 
   private:
     std::vector<CompiledKernel> compile_all(const std::vector<Kernel>&);
+    CompiledKernel make(const Kernel&, const std::string& source, const Key&);
+    bool is_allowed(const Artifact&, const Key&) const;
+    std::string toolchain(const Target&);
+    Artifact run_compiler(Backend&, const Kernel&, const std::string& source);
+    std::string not_cached(const Kernel&, const Key&) const;
 
     Log log_;
     ArtifactStore store_;
+    bool require_cached_, self_check_;
     int threads_;
+    std::filesystem::path helper_;
+    CompileLimits limits_;
     DeviceIndexer indexer_;
     OnceMap<Backend> backends_;
+    OnceMap<const std::string> toolchains_;  ///< by target
     OnceMap<const CompiledKernel> kernels_;  ///< code only: what the disk cache is to processes
     OnceMap<Program, Keep::while_used> programs_;
 };

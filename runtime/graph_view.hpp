@@ -15,15 +15,7 @@ struct GraphView {
     const std::int32_t* sender = nullptr;   ///< [edges] in receiver order
     const std::int32_t* edge = nullptr;     ///< [edges] row of edge operands, in receiver order; null: they are in that order
 
-    std::int64_t rows(Row row) const {
-        switch (row) {
-        case Row::edge: return edges;
-        case Row::sender: return senders;
-        case Row::receiver: return receivers;
-        case Row::shared: return 1;
-        }
-        return 0;
-    }
+    std::int64_t rows(Row row) const { return row_count(row, edges, senders, receivers); }
 };
 
 }  // namespace flashtp

@@ -14,7 +14,7 @@
 #include <fmt/ranges.h>
 
 #include "ir/error.hpp"
-#include "runtime/key.hpp"
+#include "runtime/cache/key.hpp"
 
 namespace flashtp {
 namespace {

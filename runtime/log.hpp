@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/per_process.hpp"
+
 namespace flashtp {
 
 enum class LogLevel { debug, info, warning };
@@ -20,20 +22,24 @@ class Log {
 
     void write(LogLevel level, std::string_view message) {
         if (!sink_) return;
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(state_.get().mutex);
         sink_(level, message);
     }
     /// A warning whose cause may recur thousands of times: only the first of each cause is passed on.
     void warn_once(const std::string& cause, std::string_view message) {
         if (!sink_) return;
-        const std::lock_guard lock(mutex_);
-        if (causes_.insert(cause).second) sink_(LogLevel::warning, message);
+        State& state = state_.get();
+        const std::lock_guard lock(state.mutex);
+        if (state.causes.insert(cause).second) sink_(LogLevel::warning, message);
     }
 
   private:
+    struct State {
+        std::mutex mutex;
+        std::set<std::string> causes;
+    };
     LogSink sink_;
-    std::mutex mutex_;
-    std::set<std::string> causes_;
+    PerProcess<State> state_;
 };
 
 }  // namespace flashtp

@@ -8,23 +8,26 @@
 #include <mutex>
 #include <string>
 
+#include "runtime/per_process.hpp"
+
 namespace flashtp {
 
 enum class Keep { always, while_used };
 
 /// The first thread to ask for a key makes its value, without holding a lock; others wait for it. A value that could not be
 /// made throws in every thread that waited, and is tried again by the next. With Keep::while_used a value lives as long as
-/// somebody else holds it.
+/// somebody else holds it. A child of fork() starts with an empty map.
 template <class T, Keep keep = Keep::always>
 class OnceMap {
   public:
     using Value = std::shared_ptr<T>;
 
     Value get(const std::string& key, const std::function<Value()>& make) {
+        State& state = state_.get();
         std::promise<Value> promise;
         {
-            std::unique_lock lock(mutex_);
-            Entry& entry = entries_[key];
+            std::unique_lock lock(state.mutex);
+            Entry& entry = state.entries[key];
             if (Value value = entry.made.lock()) return value;
             if (entry.making.valid()) {
                 const std::shared_future<Value> future = entry.making;
@@ -35,13 +38,13 @@ class OnceMap {
         }
         try {
             Value value = make();
-            note(key, value);
+            note(state, key, value);
             promise.set_value(value);
             return value;
         } catch (...) {
             {
-                const std::lock_guard lock(mutex_);
-                entries_.erase(key);
+                const std::lock_guard lock(state.mutex);
+                state.entries.erase(key);
             }
             promise.set_exception(std::current_exception());
             throw;
@@ -54,16 +57,20 @@ class OnceMap {
         std::weak_ptr<T> made;
     };
 
-    void note(const std::string& key, const Value& value) {
+    struct State {
+        std::mutex mutex;
+        std::map<std::string, Entry> entries;
+    };
+
+    void note(State& state, const std::string& key, const Value& value) {
         if constexpr (keep == Keep::while_used) {
-            const std::lock_guard lock(mutex_);
-            std::erase_if(entries_, [](const auto& e) { return !e.second.making.valid() && e.second.made.expired(); });
-            entries_[key] = {{}, value};
+            const std::lock_guard lock(state.mutex);
+            std::erase_if(state.entries, [](const auto& e) { return !e.second.making.valid() && e.second.made.expired(); });
+            state.entries[key] = {{}, value};
         }
     }
 
-    std::mutex mutex_;
-    std::map<std::string, Entry> entries_;
+    PerProcess<State> state_;
 };
 
 }  // namespace flashtp

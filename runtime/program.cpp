@@ -4,6 +4,7 @@
 
 #include "ir/error.hpp"
 #include "runtime/device.hpp"
+#include "runtime/driver.hpp"
 
 namespace flashtp {
 namespace {
@@ -23,7 +24,7 @@ struct Program::Loaded {
     Modules modules;
 };
 
-Program::Program(Parts parts) : parts_(std::move(parts)) {
+Program::Program(Parts parts) : parts_(std::move(parts)), launches_(parts_.lowered.kernels.size()) {
     const std::vector<Operand>& operands = parts_.lowered.edge.operands;
     const DType dtype = parts_.problem.dtype;
     for (const Operand& o : operands) {
@@ -50,14 +51,18 @@ Program::Modules Program::load() const {
     return modules;
 }
 
-const Program::Modules& Program::modules() const {
+const Program::Modules& Program::modules(const void* const* captured) const {
     void* const context = is_cuda(parts_.target) ? current_context() : nullptr;
-    const std::lock_guard lock(mutex_);
-    for (const auto& loaded : loaded_) {
+    LoadedCode& code = loaded_.get();
+    const std::lock_guard lock(code.mutex);
+    for (const auto& loaded : code.contexts) {
         if (loaded->context == context) return loaded->modules;
     }
-    loaded_.push_back(std::make_unique<Loaded>(Loaded{context, load()}));
-    return loaded_.back()->modules;
+    if (captured && is_capturing(*captured))
+        throw NotPreparedError("the program's code is not loaded, and the stream is captured into a CUDA graph; "
+                               "flashtp_program_prepare loads it before");
+    code.contexts.push_back(std::make_unique<Loaded>(Loaded{context, load()}));
+    return code.contexts.back()->modules;
 }
 
 void Program::prepare() const { modules(); }
@@ -99,6 +104,7 @@ void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, i
         }
     }
     cpu_->run(operands, graph, modules(), threads, pool);
+    for (auto& launches : launches_) launches.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::int64_t Program::rows_of(std::size_t kernel, const GraphView& graph) const {
@@ -108,7 +114,8 @@ std::int64_t Program::rows_of(std::size_t kernel, const GraphView& graph) const 
 void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {
     if (cpu_) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
     check(operands, graph, 16);
-    const Modules& loaded = modules();
+    const void* const captured = stream;
+    const Modules& loaded = modules(&captured);
     std::vector<LaunchShape> shapes;
     bool split = false;
     for (std::size_t k = 0; k < loaded.size(); ++k) {
@@ -129,7 +136,9 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
         launch.rows = rows_of(k, graph);
         launch.shape = shapes[k];
         launch.stream = stream;
-        if (launch.rows > 0) loaded[k]->launch(launch, 0, launch.rows);
+        if (launch.rows == 0) continue;
+        loaded[k]->launch(launch, 0, launch.rows);
+        launches_[k].fetch_add(1, std::memory_order_relaxed);
     }
 }
 

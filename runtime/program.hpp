@@ -1,6 +1,7 @@
 // A compiled request: what to provide, and how to run it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include "runtime/backend.hpp"
 #include "runtime/cpu_run.hpp"
 #include "runtime/graph_view.hpp"
+#include "runtime/per_process.hpp"
 
 namespace flashtp {
 
@@ -57,6 +59,9 @@ class Program {
     const std::vector<CompiledKernel>& kernels() const { return parts_.kernels; }
     const std::vector<ProgramOperand>& operands() const { return operands_; }
 
+    /// Runs that launched a kernel.
+    std::int64_t launches(std::size_t kernel) const { return launches_[kernel]; }
+
     /// Loads the code: CUDA into the caller's current context. Runs do it on first use otherwise.
     void prepare() const;
 
@@ -65,14 +70,16 @@ class Program {
     void run_cpu(std::span<void* const> operands, const GraphView&, int threads, const ParallelFor& pool = parallel) const;
 
     /// Enqueues zeroing and all kernels on a CUstream of the current context; device pointers, aligned to 16 bytes. After
-    /// prepare() in the same context it neither allocates nor synchronises.
+    /// prepare() in the same context it neither allocates nor synchronises. Throws NotPreparedError where the stream is captured
+    /// into a graph and the code is not loaded.
     void launch_cuda(std::span<void* const> operands, const GraphView&, void* stream) const;
 
   private:
     using Modules = std::vector<std::unique_ptr<Module>>;
     struct Loaded;  ///< modules of one CUDA context, or those of the CPU
 
-    const Modules& modules() const;
+    /// `captured`: a stream, if any, during whose capture nothing may be loaded.
+    const Modules& modules(const void* const* captured = nullptr) const;
     Modules load() const;
     std::int64_t rows_of(std::size_t kernel, const GraphView&) const;
     void check(std::span<void* const> operands, const GraphView&, std::size_t alignment) const;
@@ -82,8 +89,12 @@ class Program {
     std::vector<ArgumentList> arguments_;  ///< by kernel
     std::vector<OutputRule> outputs_;
     std::unique_ptr<CpuRunner> cpu_;
-    mutable std::mutex mutex_;
-    mutable std::vector<std::unique_ptr<Loaded>> loaded_;
+    mutable std::vector<std::atomic<std::int64_t>> launches_;  ///< by kernel
+    struct LoadedCode {
+        std::mutex mutex;
+        std::vector<std::unique_ptr<Loaded>> contexts;
+    };
+    PerProcess<LoadedCode> loaded_;
 };
 
 }  // namespace flashtp

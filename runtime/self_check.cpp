@@ -1,6 +1,7 @@
 #include "runtime/self_check.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -9,6 +10,7 @@
 #include "compiler/expand_paths.hpp"
 #include "ir/error.hpp"
 #include "ir/interpret.hpp"
+#include "runtime/device.hpp"
 #include "runtime/edges.hpp"
 
 namespace flashtp {
@@ -162,6 +164,29 @@ Tensors run_on_cpu(const Program& program, const Sample& sample, int threads) {
     const ReceiverIndex index = receiver_index(sample.graph);
     program.run_cpu(operands.pointers(), view_of(sample.graph, index), threads);
     return operands.outputs();
+}
+
+bool runs_here(const Target& target) {
+    if (target.platform == Platform::cpu) return target.name == "cpu";
+    if (!has_cuda_device()) return false;
+    const int device = current_device().compute_capability, wanted = target.compute_capability;
+    // A suffix ties code to its own architecture; other code runs on later ones of its generation.
+    const bool tied = !std::isdigit(static_cast<unsigned char>(target.name.back()));
+    return tied ? device == wanted : device / 10 == wanted / 10 && device >= wanted;
+}
+
+std::string self_check(const Program& program, int threads) {
+    const Problem& problem = program.problem();
+    const Request& request = program.request();
+    const Sample sample = random_sample(problem, operands_of(problem, request), {.edges = 40, .nodes = 6, .seed = 1});
+    const bool cuda = program.target().platform == Platform::cuda;
+    const Tensors found = cuda ? run_on_cuda(program, sample) : run_on_cpu(program, sample, threads);
+    for (const OutputCheck& check : compare(expect(problem, request, sample), found, epsilon(problem.dtype))) {
+        if (!check.ok())
+            return fmt::format("{}[{}][{}] is {:.9g}, expected {:.9g} within {:.2g}", check.output, check.row, check.column,
+                               check.found, check.expected, check.bound);
+    }
+    return {};
 }
 
 Tensors run_interpreted(const Lowered& lowered, DType dtype, const Sample& sample, int rows_per_warp) {

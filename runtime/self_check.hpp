@@ -71,6 +71,13 @@ std::vector<Operand> operands_of(const Problem&, const Request&);
 Tensors run_on_cpu(const Program&, const Sample&, int threads);
 /// In the current context, which is made current when there is none.
 Tensors run_on_cuda(const Program&, const Sample&);
+/// Whether code for the target runs on this host, or on the current device.
+bool runs_here(const Target&);
+/// The verdict on a kernel that agrees with the oracle.
+inline constexpr const char* self_check_passed = "passed";
+/// Runs a program for this host or the current device on a small random problem. Empty when every output is within its bound, else
+/// the output, its component, what was found and what was expected.
+std::string self_check(const Program&, int threads);
 /// The kernels on this host, lane by lane, with every rule of ir/kernel.hpp checked; 0: the kernels' own rows a warp.
 Tensors run_interpreted(const Lowered&, DType, const Sample&, int rows_per_warp = 0);
 

@@ -1,7 +1,5 @@
 #include "runtime/thread_pool.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -14,6 +12,7 @@
 
 #include "ir/error.hpp"
 #include "runtime/options.hpp"
+#include "runtime/per_process.hpp"
 
 namespace flashtp {
 namespace {
@@ -102,18 +101,6 @@ class Helper {
 /// Never destroyed: its helpers wait until the process ends.
 class Pool {
   public:
-    /// The pool of this process. A child of fork() has none of its parent's threads, and a lock may have been held by one of them:
-    /// it leaves the parent's pool alone and gets its own.
-    static Pool& current() {
-        static std::atomic<Pool*> shared{nullptr};
-        Pool* pool = shared.load(std::memory_order_acquire);
-        while (!pool || pool->process_ != getpid()) {
-            auto fresh = std::make_unique<Pool>();
-            if (shared.compare_exchange_strong(pool, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
-        }
-        return *pool;
-    }
-
     /// The helper for a number, claimed; null when it is busy or cannot be started.
     Helper* claim(int index) {
         const std::lock_guard lock(mutex_);
@@ -136,10 +123,14 @@ class Pool {
     }
 
   private:
-    const pid_t process_ = getpid();
     std::mutex mutex_;
     std::vector<std::unique_ptr<Helper>> helpers_;
 };
+
+Pool& process_pool() {
+    static const auto* const pools = new PerProcess<Pool>;
+    return pools->get();
+}
 
 }  // namespace
 
@@ -151,7 +142,7 @@ void parallel(int threads, const std::function<void(int thread)>& work) {
     own.reserve(static_cast<std::size_t>(threads));  // nothing below throws: helpers may be at work on `job`
     own.push_back(0);
     for (int thread = 1; thread < threads; ++thread) {
-        Helper* const helper = Pool::current().claim(thread - 1);
+        Helper* const helper = process_pool().claim(thread - 1);
         if (!helper) {
             own.push_back(thread);
             continue;
@@ -179,6 +170,6 @@ ParallelFor parallel_on(CallerPool pool) {
     };
 }
 
-int helper_threads() { return Pool::current().size(); }
+int helper_threads() { return process_pool().size(); }
 
 }  // namespace flashtp

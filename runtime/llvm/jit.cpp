@@ -15,6 +15,8 @@
 #include <llvm/TargetParser/Host.h>
 #include <llvm/TargetParser/Triple.h>
 
+#include "runtime/per_process.hpp"
+
 namespace flashtp::llvm_plugin {
 namespace {
 
@@ -81,8 +83,8 @@ struct Jit::Session {
 Jit::Jit() : session_(std::make_unique<Session>()) {}
 
 Jit& Jit::instance() {
-    static Jit* const jit = new Jit;
-    return *jit;
+    static const auto* const jits = new PerProcess<Jit>;
+    return jits->get();
 }
 
 Linked Jit::link(std::string_view object, const std::string& symbol) {
@@ -100,6 +102,10 @@ Linked Jit::link(std::string_view object, const std::string& symbol) {
     }
 }
 
-void Jit::unload(orc::JITDylib* library) { llvm::consumeError(session_->session.removeJITDylib(*library)); }
+void Jit::unload(orc::JITDylib* library) {
+    // A child of fork() leaves alone what its parent linked: locks of the parent's session may be held for ever.
+    if (&library->getExecutionSession() != &session_->session) return;
+    llvm::consumeError(session_->session.removeJITDylib(*library));
+}
 
 }  // namespace flashtp::llvm_plugin

@@ -19,14 +19,14 @@ struct Linked {
 /// Thread-safe. Errors are exceptions.
 class Jit {
   public:
-    /// Never destroyed: code may run until the process ends.
+    /// The process's own. Never destroyed: code may run until the process ends.
     static Jit& instance();
+    Jit();
 
     Linked link(std::string_view object, const std::string& symbol);
     void unload(llvm::orc::JITDylib*);
 
   private:
-    Jit();
     struct Session;
     std::unique_ptr<Session> session_;
 };

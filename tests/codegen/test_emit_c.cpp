@@ -15,6 +15,7 @@
 #include "ir/interpret.hpp"
 #include "tests/codegen/sample_data.hpp"
 #include "tests/codegen/sample_kernels.hpp"
+#include "tests/support/file_text.hpp"
 
 using namespace flashtp;
 using namespace flashtp::test;
@@ -22,18 +23,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string read_file(const fs::path& path) {
-    std::ifstream file(path);
-    std::stringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
-/// FLASHTP_BLESS=1 rewrites the file instead.
 void check_golden(const std::string& name, const std::string& text) {
-    const fs::path path = fs::path(FLASHTP_SOURCE_DIR) / "tests/codegen/golden" / name;
-    if (std::getenv("FLASHTP_BLESS")) std::ofstream(path) << text;
-    CHECK(text == read_file(path));
+    CHECK(text == kept_text(fs::path(FLASHTP_SOURCE_DIR) / "tests/codegen/golden" / name, text));
 }
 
 Dialect without_prelude(Dialect dialect) {

@@ -8,7 +8,7 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/runtime/temporary_directory.hpp"
+#include "tests/support/file_text.hpp"
 
 namespace fs = std::filesystem;
 using flashtp::test::read_text;

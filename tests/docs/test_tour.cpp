@@ -1,6 +1,5 @@
 // docs/tour.md is printed from tour.template.md: prose stays as it is, and each line `@show LEVEL ...` becomes what the compiler
 // says of docs/tour.json at that level.
-#include <cstdlib>
 #include <iomanip>
 #include <sstream>
 #include <stdexcept>
@@ -13,12 +12,12 @@
 #include "codegen/emit_c.hpp"
 #include "codegen/emit_llvm.hpp"
 #include "compiler/pipeline.hpp"
-#include "tests/runtime/temporary_directory.hpp"
 #include "runtime/problem_file.hpp"
+#include "tests/support/file_text.hpp"
 
 using namespace flashtp;
+using flashtp::test::kept_text;
 using flashtp::test::read_text;
-using flashtp::test::write_text;
 
 namespace {
 
@@ -154,7 +153,6 @@ std::string first_difference(const std::string& page, const std::string& now) {
 
 TEST_CASE("docs: the tour shows what the compiler prints") {
     const std::string now = tour();
-    if (std::getenv("FLASHTP_BLESS")) write_text(docs + "tour.md", now);
-    const std::string page = read_text(docs + "tour.md");
+    const std::string page = kept_text(docs + "tour.md", now);
     if (page != now) FAIL(first_difference(page, now));
 }

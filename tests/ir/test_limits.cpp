@@ -6,18 +6,19 @@
 #include <fstream>
 #include <functional>
 #include <map>
-#include <sstream>
 
 #include <nlohmann/json.hpp>
 
 #include "ir/limits.hpp"
 #include "ir/problem.hpp"
-#include "tests/ir/errors.hpp"
 #include "runtime/problem_file.hpp"
+#include "tests/ir/errors.hpp"
+#include "tests/support/file_text.hpp"
 
 using namespace flashtp;
 using flashtp::test::contains;
 using flashtp::test::error_of;
+using flashtp::test::kept_text;
 
 namespace {
 
@@ -218,8 +219,5 @@ TEST_CASE("limits: files") {
 
 TEST_CASE("limits: docs/limits.md is this table") {
     const std::string path = std::string(FLASHTP_SOURCE_DIR) + "/docs/limits.md";
-    if (std::getenv("FLASHTP_BLESS")) std::ofstream(path) << documentation();
-    std::stringstream text;
-    text << std::ifstream(path).rdbuf();
-    CHECK(text.str() == documentation());
+    CHECK(kept_text(path, documentation()) == documentation());
 }

@@ -3,10 +3,10 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <string>
+
+#include "tests/support/file_text.hpp"
 
 namespace flashtp::test {
 
@@ -28,14 +28,5 @@ class TemporaryDirectory {
   private:
     std::filesystem::path path_;
 };
-
-inline std::string read_text(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-inline void write_text(const std::filesystem::path& path, const std::string& text) {
-    std::ofstream(path, std::ios::binary) << text;
-}
 
 }  // namespace flashtp::test

@@ -1,7 +1,10 @@
 // flashtp-compile as its users call it: what it prints where, and how it exits.
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -44,12 +47,13 @@ struct Cli {
     void file(const std::string& name, const std::string& text) const { write_text(path(name), text); }
 
     /// `$/` in the arguments stands for the directory.
-    Result operator()(std::string arguments) const {
+    Result operator()(std::string arguments, const std::string& surroundings = "") const {
         for (std::size_t at; (at = arguments.find("$/")) != std::string::npos;) {
             arguments.replace(at, 1, directory.path().string());
         }
-        const std::string command = "FLASHTP_CACHE_DIR=" + path("cache") + " " FLASHTP_BINARY_DIR "/bin/flashtp-compile " +
-                                    arguments + " >" + path("out") + " 2>" + path("err");
+        const std::string command = "export FLASHTP_CACHE_DIR=" + path("cache") + "; " + surroundings +
+                                    FLASHTP_BINARY_DIR "/bin/flashtp-compile " + arguments + " >" + path("out") + " 2>" +
+                                    path("err");
         const int status = std::system(command.c_str());
         return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(path("out")), read_text(path("err"))};
     }
@@ -61,8 +65,9 @@ bool have_cpu() { return flashtp::test::have_llvm_backend(); }
 
 TEST_CASE("every help page has an example") {
     const Cli cli;
-    for (const char* page : {"", "build ", "emit ", "verify ", "bench ", "explain ", "cache ", "cache list ", "cache verify ",
-                             "cache stat ", "version "}) {
+    for (const char* page :
+         {"", "build ", "emit ", "verify ", "bench ", "explain ", "cache ", "cache list ", "cache verify ", "cache stat ",
+          "cache gc ", "cache clear ", "cache export ", "cache import ", "cache dump ", "cache explain ", "version "}) {
         CAPTURE(page);
         const Result result = cli(std::string(page) + "--help");
         CHECK(result.code == 0);
@@ -185,6 +190,116 @@ TEST_CASE("build fills the cache once") {
     CHECK(cli("cache list").says("BAD"));
     CHECK(cli("cache stat --cache $/elsewhere").says("0 entries"));
 }
+
+TEST_CASE("C20: kernels move by pack, keys are compared, and what is in no cache is named") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    CHECK(cli("build $/layers.json --target cpu --orders 0,1 --pack $/built.pack").code == 0);
+    CHECK(cli("cache export $/exported.pack").code == 0);
+    CHECK(read_text(cli.path("built.pack")) == read_text(cli.path("exported.pack")));
+    CHECK(cli("cache import $/exported.pack --cache $/other").says("4 of 4 entries taken"));
+    CHECK(cli("cache verify --cache $/other").says("4 entries, 0 bad"));
+
+    const nlohmann::json list = nlohmann::json::parse(cli("cache list --json").out);
+    const std::string a = list[0]["key"], b = list[1]["key"];
+    const Result differ = cli("cache explain " + a + " " + b);
+    CHECK(differ.says("source-sha256"));
+    CHECK_FALSE(differ.says("toolchain"));
+    CHECK(cli("cache explain " + a + " " + a).says("the keys are the same"));
+    CHECK(cli("cache dump " + a + " --what key").says("schema:1:1"));
+    CHECK(cli("cache dump " + a).out.substr(1, 3) == "ELF");
+    CHECK(cli("cache dump zz").code == 2);
+
+    const std::string strict = "FLASHTP_REQUIRE_CACHED=1 ",
+                      packed = strict + "FLASHTP_CACHE_PATH=" + cli.path("built.pack") + " ";
+    const std::string build = "build $/layers.json --target cpu --orders 0,1 --cache $/third";
+    const Result missing = cli(build, strict);
+    CHECK(missing.code == 1);
+    CHECK(missing.complains("is in no cache"));
+    CHECK(missing.complains("toolchain:"));
+    CHECK(cli(build, packed).code == 0);
+    CHECK(cli("cache clear").says("4 entries removed"));
+    CHECK(cli("cache gc").says("0 entries removed"));
+}
+
+TEST_CASE("build --check compares with the oracle and keeps the verdict") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    CHECK(cli("build $/layers.json --target cpu --orders 0,1 --check").says("4 programs compared with the oracle, 0 failed"));
+    for (const auto& entry : nlohmann::json::parse(cli("cache list --json").out)) CHECK(entry["self_check"] == "passed");
+}
+
+TEST_CASE("K7: keys do not depend on where and by whom a kernel is compiled") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    const std::string command = "build $/good.json --target cpu --orders 0 --cache $/keys";
+    for (const char* surroundings : {"", "HOME=/nonexistent ", "LC_ALL=tr_TR.UTF-8 ", "LC_NUMERIC=de_DE.UTF-8 ",
+                                     "OMP_NUM_THREADS=1 ", "SLURM_PROCID=7 CUDA_VISIBLE_DEVICES=3 ", "FLASHTP_NUM_THREADS=3 ",
+                                     "cd / && ", "setarch --addr-no-randomize ", "TZ=Asia/Tokyo "}) {
+        CHECK(cli(command, surroundings).code == 0);
+    }
+    CHECK(nlohmann::json::parse(cli("cache stat --json --cache $/keys").out)["entries"] == 1);
+}
+
+TEST_CASE("C9: odd homes and read-only places do not matter to a compilation") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    for (const char* surroundings : {"env -u HOME -u FLASHTP_CACHE_DIR ", "env -u FLASHTP_CACHE_DIR HOME=/nonexistent/home ",
+                                     "FLASHTP_CACHE_DIR=/proc/flashtp ", "FLASHTP_CACHE=off "}) {
+        CAPTURE(surroundings);
+        CHECK(cli("verify $/good.json --orders 0 --edges 5 --nodes 2", surroundings).code == 0);
+    }
+    CHECK(cli("build $/good.json", "FLASHTP_CACHE_DIR=relative ").code == 2);
+    CHECK(cli("build $/good.json", "FLASHTP_REQUIRE_CACHED=maybe ").complains("must be 1 or 0"));
+}
+
+TEST_CASE("R5: compiling for the CPU does not touch CUDA") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    const Result result = cli("build $/good.json --target cpu --orders 0", "LD_DEBUG=files ");
+    CHECK(result.complains("libflashtp_llvm.so"));
+    CHECK_FALSE(result.complains("libcuda.so"));
+}
+
+TEST_CASE("S4: a program with more rights than its user has no cache and ignores the environment") {
+    const Cli cli;
+    const std::string copy = cli.path("setuid-compile");
+    std::filesystem::copy_file(FLASHTP_BINARY_DIR "/bin/flashtp-compile", copy);
+    const bool raised = ::geteuid() == 0 && ::chown(copy.c_str(), 65534, 65534) == 0 && ::chmod(copy.c_str(), 04755) == 0 &&
+                        ::chmod(cli.directory.path().c_str(), 0777) == 0;
+    if (!raised) {
+        std::cout << "SKIPPED: only root can make a program setuid for another user" << std::endl;
+        return;
+    }
+    const std::string command = "FLASHTP_CACHE_DIR=" + cli.path("cache") + " " + copy + " version --verbose >" + cli.path("out");
+    CHECK(std::system(command.c_str()) == 0);
+    CHECK(read_text(cli.path("out")).find("cache off") != std::string::npos);
+}
+
+TEST_SUITE_BEGIN("slow deployment");
+
+TEST_CASE("C21: the steps of docs/deploy, for three GPUs, on a machine without one") {
+    const Cli cli;
+    if (cli("emit $/good.json --target sm_80 --level ptx").code != 0) {
+        std::cout << "SKIPPED: NVRTC is not installed" << std::endl;
+        return;
+    }
+    const std::string command = "PATH=" FLASHTP_BINARY_DIR "/bin:$PATH " FLASHTP_SOURCE_DIR "/docs/deploy/build-pack.sh " +
+                                cli.path("good.json") + " " + cli.path("model.pack") + " sm_80,sm_90a,sm_100 >" + cli.path("out");
+    CHECK(std::system(command.c_str()) == 0);
+    CHECK(read_text(cli.path("out")).find("9 kernels") != std::string::npos);
+    const std::string again = read_text(cli.path("model.pack"));
+    CHECK(std::system(command.c_str()) == 0);
+    CHECK(read_text(cli.path("model.pack")) == again);
+    // A node without the compiler: the pack says what compiled it.
+    const std::string node = "FLASHTP_NVRTC=/nonexistent FLASHTP_CACHE_PATH=" + cli.path("model.pack") + " ";
+    const Result hits = cli("build $/good.json --target sm_80,sm_90a --cache $/node", node);
+    CHECK(hits.code == 0);
+    CHECK(hits.says("cached"));
+    CHECK(cli("build $/layers.json --target sm_80 --cache $/node", node).complains("/nonexistent"));
+}
+
+TEST_SUITE_END();
 
 TEST_CASE("explain answers for good and bad specs") {
     const Cli cli;

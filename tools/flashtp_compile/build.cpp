@@ -7,10 +7,14 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <thread>
 
 #include "ir/error.hpp"
+#include "runtime/cache/binary.hpp"
+#include "runtime/cache/entry.hpp"
+#include "runtime/self_check.hpp"
 #include "tools/flashtp_compile/command.hpp"
 #include "tools/flashtp_compile/text.hpp"
 
@@ -21,10 +25,11 @@ using Clock = std::chrono::steady_clock;
 
 struct BuildOptions {
     std::vector<std::string> specs, targets{"cpu"};
-    std::string cache;
+    std::string cache, pack;
     std::vector<int> orders{0, 1, 2};
     RequestOptions request;
     int jobs = 0;
+    bool check = false;
 };
 
 /// A kernel to compile: what follows from lowering, which is quick and comes first.
@@ -122,13 +127,51 @@ std::size_t build_all(Engine& engine, const std::vector<Job>& jobs, int threads)
     return failed;
 }
 
+/// Every program whose target runs here, against the oracle; the verdicts go into the cache. Returns how many failed.
+std::size_t check_all(Engine& engine, const BuildOptions& options) {
+    std::size_t checked = 0, failed = 0;
+    for (const Problem& problem : load_layers(options.specs, options.request)) {
+        for (const std::string& name : options.targets) {
+            const Target target = engine.target(name);
+            if (!runs_here(target)) continue;
+            for (const int order : options.orders) {
+                ++checked;
+                try {
+                    const Request request = request_of(options.request, order);
+                    engine.self_check(*engine.compile(problem, request, target, lowering_options(options.request)));
+                } catch (const CompileError& error) {
+                    ++failed;
+                    fmt::print(stderr, "flashtp-compile: {} {}: {}\n", target.name, problem.name, error.what());
+                }
+            }
+        }
+    }
+    fmt::print("{} programs compared with the oracle, {} failed\n", checked, failed);
+    return failed;
+}
+
+/// The kernels of this build, whatever else the cache has.
+void write_pack(Engine& engine, const std::vector<Job>& jobs, const std::string& path) {
+    std::map<std::string, std::vector<std::uint8_t>> entries;
+    for (const Job& job : jobs) {
+        const std::string source = engine.source(job.kernel);
+        const Key key = engine.key(job.kernel, source);
+        entries.try_emplace(key.hex(), to_bytes({key.text(), *engine.compile(job.kernel, source).artifact}));
+    }
+    std::vector<PackEntry> list;
+    for (auto& [name, bytes] : entries) list.push_back({name, std::move(bytes)});
+    write_output(path, text_of(pack_bytes(std::move(list))));
+}
+
 int run(const BuildOptions& options) {
     const auto start = Clock::now();
     Engine engine(engine_options(options.cache));
     const std::vector<Job> jobs = jobs_of(engine, options);
     const double lowering = std::chrono::duration<double>(Clock::now() - start).count();
     const int threads = std::min<int>(options.jobs > 0 ? options.jobs : default_threads(), static_cast<int>(jobs.size()));
-    const std::size_t failed = build_all(engine, jobs, threads);
+    std::size_t failed = build_all(engine, jobs, threads);
+    if (failed == 0 && options.check) failed = check_all(engine, options);
+    if (failed == 0 && !options.pack.empty()) write_pack(engine, jobs, options.pack);
     const double total = std::chrono::duration<double>(Clock::now() - start).count();
     const std::string& place = engine.store().directory().string();
     fmt::print("{} kernels in {:.2f} s (lowering {:.2f} s, {} jobs), cache {}\n", jobs.size(), total, lowering, threads,
@@ -153,6 +196,9 @@ void add_build(CLI::App& app, int& result) {
         ->capture_default_str();
     add_orders(*command, options->orders);
     command->add_option("-j,--jobs", options->jobs, "kernels compiled at a time; default: all cores")->check(CLI::Range(1, 1024));
+    command->add_flag("--check", options->check,
+                      "also compare with the oracle, where the target runs here, and keep the verdict");
+    command->add_option("--pack", options->pack, "write the kernels of this build to a pack");
     add_cache_directory(*command, options->cache);
     add_request_options(*command, options->request);
 }

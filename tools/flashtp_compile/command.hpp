@@ -26,7 +26,10 @@ void add_bench(CLI::App&, int& result);
 void add_tune(CLI::App&, int& result);
 void add_explain(CLI::App&, int& result);
 void add_cache(CLI::App&, int& result);
+void add_serve(CLI::App&, int& result);
 void add_version(CLI::App&, int& result);
+/// The subcommands of cache that take entries out and put them in.
+void add_cache_entries(CLI::App& cache, int& result);
 
 /// Registers a subcommand whose arguments live in Options as long as the application does.
 template <class Options>

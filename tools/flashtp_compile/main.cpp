@@ -15,7 +15,7 @@ int run(int argc, char** argv) {
                "`flashtp-compile COMMAND --help` describes a command and shows an example of it.");
     app.require_subcommand(1);
     int result = exit_done;
-    for (const AddCommand add : {add_build, add_emit, add_verify, add_bench, add_tune, add_explain, add_cache, add_version}) {
+    for (const AddCommand add : {add_build, add_emit, add_verify, add_bench, add_tune, add_explain, add_cache, add_serve, add_version}) {
         add(app, result);
     }
     try {

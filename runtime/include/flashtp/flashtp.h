@@ -41,7 +41,11 @@ enum {
     FLASHTP_COMPILE_FAILED = 4,   /* a compiler is missing or refused the code; the message has its log */
     FLASHTP_DEVICE_ERROR = 5,     /* no CUDA driver or device, or a call to it failed; the message has the driver's words */
     FLASHTP_OUT_OF_MEMORY = 6,
-    FLASHTP_INTERNAL_ERROR = 7 /* a mistake in this library; please report the message */
+    FLASHTP_INTERNAL_ERROR = 7, /* a mistake in this library; please report the message */
+    FLASHTP_NOT_CACHED = 8,     /* only cached kernels are allowed, and one is in no cache; the message has its key */
+    FLASHTP_NOT_PREPARED = 9,   /* code would have to be loaded during CUDA graph capture: call flashtp_program_prepare before it */
+    FLASHTP_FORKED = 10,        /* a CUDA call in a child of fork() whose parent had used CUDA */
+    FLASHTP_CONTEXT_LOST = 11   /* an earlier failure of a kernel made the CUDA context unusable; only a new process helps */
 };
 
 /* "FLASHTP_INVALID_PROBLEM" and so on; "unknown status" for other numbers. Never null. */
@@ -67,6 +71,11 @@ typedef struct flashtp_engine_options {
     int32_t reserved;
     flashtp_log_callback log; /* null: silent */
     void *log_user;
+    /* Cache directories and packs that are read after the directory and never written: absolute paths separated by colons; null:
+     * FLASHTP_CACHE_PATH (nothing where cache_directory is "") */
+    const char *read_only_caches;
+    int32_t require_cached; /* 1: a kernel that is in no cache is FLASHTP_NOT_CACHED; -1: compile; 0: as FLASHTP_REQUIRE_CACHED says */
+    int32_t self_check;     /* 1: compare kernels with the exact evaluation before first use; -1: do not; 0: as FLASHTP_SELF_CHECK says */
 } flashtp_engine_options;
 
 /* `options` may be null. Compilers and drivers are loaded when they are first needed. */
@@ -77,6 +86,10 @@ FLASHTP_API void flashtp_engine_destroy(flashtp_engine *engine);
 typedef struct flashtp_cache_counts {
     size_t size;
     int64_t hits, misses, rejected, stored, store_failures;
+    int64_t read_only_hits;                         /* of the hits, those of read-only directories and packs */
+    int64_t untrusted, unreadable, damaged, other_key; /* of the rejected: whose owner or mode is wrong, that could not be read,
+                                                       * whose content is wrong, that hold another key */
+    int64_t lock_timeouts, evicted;
 } flashtp_cache_counts;
 /* What this engine's kernel cache on disk did so far. */
 FLASHTP_API flashtp_status flashtp_engine_cache_counts(const flashtp_engine *engine, flashtp_cache_counts *counts);
@@ -136,6 +149,9 @@ typedef struct flashtp_kernel {
      * each; rows are receivers (receiver_rows) or edges. With fewer rows a warp takes one, or a part of a receiver's edges. A CPU
      * kernel runs any range of rows. */
     int32_t threads_per_block, rows_per_block, grid_y, receiver_rows;
+    int64_t launches;   /* runs of this program that launched it: proof of which kernel ran */
+    int32_t self_check; /* 1: it was compared with the exact evaluation and agrees; 0: it was not compared */
+    int32_t reserved;
 } flashtp_kernel;
 FLASHTP_API flashtp_status flashtp_program_kernel_count(const flashtp_program *program, int32_t *count);
 FLASHTP_API flashtp_status flashtp_program_kernel(const flashtp_program *program, int32_t index, flashtp_kernel *kernel);
