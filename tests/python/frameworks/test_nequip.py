@@ -1,6 +1,8 @@
 """NequIP: the modifier enable_FlashTP, found through NequIP's entry point."""
 import copy
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,14 +11,18 @@ from comparison import Launches, assert_equal, parameter_gradients, require
 require("nequip", "ase")
 import ase.build  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 @pytest.fixture(scope="module", autouse=True)
 def entry_point(tmp_path_factory):
-    """As an installed package has it. NequIP looks for it when it is imported."""
+    """The one of pyproject.toml, as an installed package has it. NequIP looks for it when it is imported."""
+    entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["nequip.extension"]
     folder = tmp_path_factory.mktemp("site")
     info = folder / "flashtp-0.dist-info"
     info.mkdir()
-    (info / "entry_points.txt").write_text("[nequip.extension]\ninit_always = flashtp.integrations.nequip\n")
+    lines = [f"{name} = {module}" for name, module in entry_points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[nequip.extension]", *lines, ""]))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: flashtp\nVersion: 0\n")
     assert "nequip" not in sys.modules
     sys.path.append(str(folder))

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Whole models: a released SevenNet checkpoint, energy + forces + stress (or a training step) of rattled fcc copper.
+
+    build/venv-frameworks/bin/python bench/sevennet.py --device cpu --cells 1
+
+Prints a JSON line for each back end and size. Back ends that are not installed are left out; results are compared with e3nn's.
+"""
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "python"))
+os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflashtp.so"))
+import ase.build  # noqa: E402
+import measure  # noqa: E402
+import sevenn  # noqa: E402
+import sevenn._keys as KEY  # noqa: E402
+from sevenn.atom_graph_data import AtomGraphData  # noqa: E402
+from sevenn.checkpoint import SevenNetCheckpoint  # noqa: E402
+from sevenn.train.dataload import unlabeled_atoms_to_graph  # noqa: E402
+
+# The argument of build_model, and the package it needs besides. This one comes last: it changes what SevenNet does for FlashTP.
+BACKENDS = {"e3nn": ({}, "e3nn"), "FlashTP": ({"enable_flash": True}, "flashTP_e3nn"),
+            "OpenEquivariance": ({"enable_oeq": True}, "openequivariance"),
+            "cuEquivariance": ({"enable_cueq": True}, "cuequivariance_torch"), "flashtp": ({"enable_flash": True}, "torch")}
+ON_CPUS = ("e3nn", "flashtp")
+CHECKPOINT = "pretrained_potentials/SevenNet_l3i5/checkpoint_l3i5.pth"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=measure.DEVICES, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--backends", default=",".join(BACKENDS), help="default: %(default)s")
+    parser.add_argument("--cells", default="3,6,10,15", help="repeats of a 4-atom cell in each direction (default: %(default)s)")
+    parser.add_argument("--train", action="store_true", help="a step of training on forces instead of energy, forces and stress")
+    parser.add_argument("--repeats", type=int, default=7)
+    return parser.parse_args()
+
+
+def build(backend, device):
+    import sevenn.nn.flash_helper as slot
+    if backend == "flashtp":
+        from flashtp.integrations import sevennet
+        sevennet.enable()
+    elif backend == "FlashTP":
+        import flashTP_e3nn
+        # Its table of devices does not know the H200; it has the H100's 227 KB.
+        slot.uvu_TP = partial(flashTP_e3nn.uvu_TP, smem_size=227)
+    path = Path(sevenn.__file__).parent / CHECKPOINT
+    model = SevenNetCheckpoint(str(path)).build_model(**BACKENDS[backend][0]).to(device)
+    model.set_is_batch_data(False)
+    return model
+
+
+def graph(model, cells, device):
+    atoms = ase.build.bulk("Cu", cubic=True) * (cells, cells, cells)
+    atoms.rattle(0.05, seed=1)
+    return AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(atoms, model.cutoff, with_shift=False)).to(device)
+
+
+def step(model, data, train):
+    out = model(data.clone())
+    if train:
+        model.zero_grad()
+        (out[KEY.PRED_FORCE].square().mean() + 1e-6 * out[KEY.PRED_TOTAL_ENERGY].square().mean()).backward()
+    return out[KEY.PRED_TOTAL_ENERGY].detach(), out[KEY.PRED_FORCE].detach()
+
+
+def row_of(device, model, data, options, expected):
+    function = partial(step, model, data, options.train)
+    energy, forces = function()
+    atoms = len(forces)
+    row = {"atoms": atoms, "edges": data[KEY.EDGE_IDX].shape[1], "mode": "train" if options.train else "evaluate",
+           "extra_bytes": device.extra_bytes(function)}
+    row["ms"] = measure.times(device, {"step": function}, options.repeats)["step"] / 1e3
+    row["host_ms"], row["kernels_ms"] = (None if us is None else us / 1e3
+                                         for us in (device.host_time(function, 3), device.kernel_time(function, 2)))
+    if atoms in expected:
+        row["energy_difference_an_atom"] = float((energy - expected[atoms][0]).abs()) / atoms
+        row["largest_force_difference"] = float((forces - expected[atoms][1]).abs().max())
+    else:
+        expected[atoms] = energy, forces
+    return row
+
+
+def main():
+    options = arguments()
+    device, expected = measure.DEVICES[options.device], {}
+    for backend in options.backends.split(","):
+        if importlib.util.find_spec(BACKENDS[backend][1]) is None or (device.name == "cpu" and backend not in ON_CPUS):
+            continue
+        model = build(backend, device.name).train(options.train)
+        for cells in map(int, options.cells.split(",")):
+            row = {"backend": backend}
+            try:
+                row.update(row_of(device, model, graph(model, cells, device.name), options, expected))
+            except torch.OutOfMemoryError:
+                row.update(cells=cells, error="out of memory")
+            device.empty_cache()
+            print(json.dumps(row), flush=True)
+        del model
+
+
+if __name__ == "__main__":
+    main()
