@@ -22,19 +22,19 @@ def evaluate(problem: str, operands: Sequence[Tensor], index: Sequence[Tensor]) 
     """z of x, y and the weights, if there are any; ``index`` is (row_ptr, sender, edge), or empty for a plain batch."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing():
         return _operator(operands, index, problem, 0, 1, 0)[0]
-    if _transform_is_active():
+    if transform_is_active():
         return tensor_product(operands, index, Request(problem))[0]
     return _operator(operands, index, name_of(problem), 0, 1, 0)[0]
 
 
 def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
     """The outputs of a request, in the order of their names."""
-    if _transform_is_active():
+    if transform_is_active():
         return TensorProductFunction.apply(request, len(operands), *_autocast(operands), *index)
     return tuple(_operator(operands, index, *request))
 
 
-def _transform_is_active() -> bool:
+def transform_is_active() -> bool:
     """Whether a torch.func transform or forward mode is at work, which see through Python functions only."""
     return torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0
 
