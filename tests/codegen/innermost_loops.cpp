@@ -34,6 +34,7 @@ Listing parse(const std::string& assembly) {
         Instruction instruction{function, {}, {}};
         words >> instruction.opcode;
         std::getline(words, instruction.operands);
+        instruction.operands.erase(instruction.operands.find_last_not_of(" \t") + 1);
         if (!instruction.opcode.empty() && instruction.opcode[0] != '.') listing.instructions.push_back(instruction);
     }
     return listing;

@@ -22,7 +22,7 @@ struct BenchOptions {
     RequestOptions request;
     BenchGraph graph;
     int threads = 0;
-    bool json = false;
+    bool json = false, thread_time = false;
 };
 
 struct Result {
@@ -84,6 +84,8 @@ int run(const BenchOptions& given) {
     const std::vector<Problem> layers = load_layers(options.specs, options.request);
     Engine engine(engine_options(options.cache, options.threads));
     options.threads = engine.threads();
+    if (options.thread_time && options.threads != 1) user_error("--thread-time counts one thread: it needs --threads 1");
+    const Stopwatch stopwatch = options.thread_time ? Stopwatch::thread : Stopwatch::wall;
     const Target target = engine.target(options.target);
     const bool cuda = target.platform == Platform::cuda;
     const BenchGraph graph = graph_of(options, cuda);
@@ -92,12 +94,12 @@ int run(const BenchOptions& given) {
     std::vector<Result> results;
     for (const Problem& problem : layers) {
         if (!peaks.contains(problem.dtype)) {
-            peaks[problem.dtype] = cuda ? measure_cuda(problem.dtype, target) : measure_cpu(problem.dtype, options.threads);
+            peaks[problem.dtype] = cuda ? measure_cuda(problem.dtype, target) : measure_cpu(problem.dtype, options.threads, stopwatch);
         }
         for (const int order : options.orders) {
             const Request request = request_of(options.request, order);
             const auto program = engine.compile(problem, request, target, lowering_options(options.request));
-            const double seconds = cuda ? CudaBench(*program, graph).time(*program) : time_on_cpu(*program, graph, options.threads);
+            const double seconds = cuda ? CudaBench(*program, graph).time(*program) : time_on_cpu(*program, graph, options.threads, stopwatch);
             results.push_back({problem.name, order, seconds, cost_of(*program, graph.edges, graph.nodes), peaks[problem.dtype]});
         }
     }
@@ -133,6 +135,8 @@ void add_bench(CLI::App& app, int& result) {
         ->check(CLI::Range(0, 1 << 30));
     command->add_flag("--sorted,!--unsorted", options->graph.sorted, "edges in order of their receivers (the default)");
     command->add_option("--threads", options->threads, "of a run on the CPU; default: all cores")->check(CLI::Range(1, 1024));
+    command->add_flag("--thread-time", options->thread_time,
+                      "with --threads 1 on a CPU: count only the time the thread ran, for machines that others use");
     command->add_flag("--json", options->json, "results as JSON");
     add_cache_directory(*command, options->cache);
     add_request_options(*command, options->request);

@@ -1,12 +1,10 @@
 #include "tools/flashtp_compile/bench_run.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <numeric>
 #include <random>
 
-#include "tools/flashtp_compile/measure.hpp"
 
 namespace flashtp::tools {
 namespace {
@@ -26,6 +24,10 @@ Graph graph_of(const Problem& problem, const BenchGraph& wanted) {
 std::size_t bytes_of(const ProgramOperand& operand, const Graph& graph) {
     return static_cast<std::size_t>(graph.rows(operand.row) * operand.width) * size_of(operand.dtype);
 }
+
+struct alignas(64) CacheLine {
+    std::byte bytes[64];
+};
 
 /// Random numbers between -1 and 1, to be repeated over operands of any size.
 std::vector<std::byte> pattern(DType dtype) {
@@ -51,26 +53,26 @@ void in_pieces(std::size_t bytes, std::size_t piece, Copy copy) {
 
 }  // namespace
 
-double time_on_cpu(const Program& program, const BenchGraph& wanted, int threads) {
+double time_on_cpu(const Program& program, const BenchGraph& wanted, int threads, Stopwatch stopwatch) {
     const Graph graph = graph_of(program.problem(), wanted);
     const ReceiverIndex index = receiver_index(graph);
     const std::vector<std::byte> values = pattern(program.problem().dtype);
-    std::vector<std::vector<double>> memory;  // of doubles for their alignment
+    std::vector<std::vector<CacheLine>> memory;
     std::vector<void*> pointers;
     for (const ProgramOperand& operand : program.operands()) {
         const std::size_t bytes = bytes_of(operand, graph);
-        auto& data = memory.emplace_back(bytes / sizeof(double) + 1);
+        auto& data = memory.emplace_back(bytes / sizeof(CacheLine) + 1);
         in_pieces(bytes, values.size(), [&](std::size_t at, std::size_t size) {
             std::memcpy(reinterpret_cast<std::byte*>(data.data()) + at, values.data(), size);
         });
         pointers.push_back(data.data());
     }
     const Timing timing = time_runs([&] {
-        const auto start = std::chrono::steady_clock::now();
+        const double start = seconds_on(stopwatch);
         program.run_cpu(pointers, view_of(graph, index), threads);
-        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        return seconds_on(stopwatch) - start;
     });
-    return timing.median;
+    return stopwatch == Stopwatch::wall ? timing.median : timing.best;
 }
 
 CudaBench::CudaBench(const Program& program, const BenchGraph& wanted) : graph_(graph_of(program.problem(), wanted)) {

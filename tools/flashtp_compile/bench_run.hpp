@@ -7,6 +7,7 @@
 #include "runtime/device.hpp"
 #include "runtime/edges.hpp"
 #include "runtime/program.hpp"
+#include "tools/flashtp_compile/measure.hpp"
 
 namespace flashtp::tools {
 
@@ -16,8 +17,8 @@ struct BenchGraph {
     bool sorted = true;
 };
 
-/// Seconds of a run, the middle one of several. Zeroing of outputs is part of it.
-double time_on_cpu(const Program&, const BenchGraph&, int threads);
+/// Seconds of a run, the middle one of several by the wall's clock, the best by the thread's. Zeroing of outputs is part of it.
+double time_on_cpu(const Program&, const BenchGraph&, int threads, Stopwatch);
 
 /// Memory on the device for all programs of one request, in the current context.
 class CudaBench {

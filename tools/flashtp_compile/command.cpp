@@ -14,7 +14,9 @@
 namespace flashtp::tools {
 namespace {
 
-void apply_dtype(Problem& problem, const std::string& dtype) {
+void apply(const RequestOptions& options, Problem& problem) {
+    problem.deterministic |= options.deterministic;
+    const std::string& dtype = options.dtype;
     if (dtype.empty()) return;
     if (dtype != "float32" && dtype != "float64") user_error("--dtype is \"{}\"; it must be float32 or float64", dtype);
     problem.dtype = dtype == "float32" ? DType::float32 : DType::float64;
@@ -47,6 +49,7 @@ void add_request_options(CLI::App& command, RequestOptions& options) {
     command.add_option("--outputs", options.outputs, "subset of the order's outputs, such as d_x,d_y")->delimiter(',');
     command.add_option("--absent", options.absent, "cotangents that are zero, such as t_w")->delimiter(',');
     command.add_option("--dtype", options.dtype, "float32 or float64 instead of what the spec says");
+    command.add_flag("--deterministic", options.deterministic, "as the key of a specification");
     command.add_option("--schedule", options.schedule_file, "a schedule as JSON (see emit --level schedule)");
     command.add_option("--factoring", options.factoring, "products, coefficients, weights_first or automatic");
     command.add_flag("--general", options.general, "the general schedule even where a special one applies");
@@ -71,7 +74,7 @@ std::vector<Problem> load_layers(const std::vector<std::string>& specs, const Re
     std::set<std::string> seen;
     for (const std::string& spec : specs) {
         for (Problem& problem : load_problems(spec)) {
-            apply_dtype(problem, options.dtype);
+            apply(options, problem);
             if (seen.insert(content_of(problem)).second) layers.push_back(std::move(problem));
         }
     }
@@ -80,7 +83,7 @@ std::vector<Problem> load_layers(const std::vector<std::string>& specs, const Re
 
 Problem load_layer(const std::string& spec, const RequestOptions& options) {
     Problem problem = load_problem(spec);
-    apply_dtype(problem, options.dtype);
+    apply(options, problem);
     return problem;
 }
 

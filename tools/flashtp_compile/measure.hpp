@@ -12,7 +12,12 @@ struct Peak {
     double copied_bytes = 0;   ///< a second, read and written both counted
     double multiply_adds = 0;  ///< a second, in the given type
 };
-Peak measure_cpu(DType, int threads);
+/// Which seconds count on a CPU: all, or those in which the calling thread ran, where others use the same cores.
+enum class Stopwatch { wall, thread };
+double seconds_on(Stopwatch);
+
+/// `threads` is 1 with Stopwatch::thread.
+Peak measure_cpu(DType, int threads, Stopwatch);
 /// The current device. Throws DeviceError, CompileError.
 Peak measure_cuda(DType, const Target&);
 

@@ -1,7 +1,8 @@
 // Copy bandwidth and multiply-add rate of the cores at hand.
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <vector>
 
@@ -15,22 +16,19 @@
 namespace flashtp::tools {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-double copy_rate(int threads) {
+double copy_rate(int threads, Stopwatch stopwatch) {
     // Larger than any cache.
     constexpr std::size_t bytes = std::size_t{256} << 20;
     std::vector<char> from(bytes, 1), to(bytes, 2);
     const std::size_t part = bytes / static_cast<std::size_t>(threads);
     const Timing timing = time_runs(
         [&] {
-            const auto start = Clock::now();
+            const double start = seconds_on(stopwatch);
             parallel(threads, [&](int thread) {
                 const std::size_t begin = static_cast<std::size_t>(thread) * part;
                 std::memcpy(to.data() + begin, from.data() + begin, part);
             });
-            return seconds_since(start);
+            return seconds_on(stopwatch) - start;
         },
         5);
     return 2.0 * static_cast<double>(part) * threads / timing.best;
@@ -82,14 +80,14 @@ std::int64_t multiply_add(DType dtype) {
     return dtype == DType::float32 ? fma_plain<float>(f32) : fma_plain<double>(f64);
 }
 
-double fma_rate(DType dtype, int threads) {
+double fma_rate(DType dtype, int threads, Stopwatch stopwatch) {
     std::atomic<std::int64_t> done{0};
     const Timing timing = time_runs(
         [&] {
             done = 0;
-            const auto start = Clock::now();
+            const double start = seconds_on(stopwatch);
             parallel(threads, [&](int) { done += multiply_add(dtype); });
-            return seconds_since(start);
+            return seconds_on(stopwatch) - start;
         },
         5);
     return static_cast<double>(done) / timing.best;
@@ -109,6 +107,14 @@ Timing time_runs(const std::function<double()>& run, int least) {
     return {seconds[seconds.size() / 2], seconds.front()};
 }
 
-Peak measure_cpu(DType dtype, int threads) { return {copy_rate(threads), fma_rate(dtype, threads)}; }
+double seconds_on(Stopwatch stopwatch) {
+    timespec now{};
+    clock_gettime(stopwatch == Stopwatch::wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+Peak measure_cpu(DType dtype, int threads, Stopwatch stopwatch) {
+    return {copy_rate(threads, stopwatch), fma_rate(dtype, threads, stopwatch)};
+}
 
 }  // namespace flashtp::tools
