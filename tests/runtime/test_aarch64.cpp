@@ -95,7 +95,7 @@ void check_emulated(const Problem& problem, int order) {
     }
 }
 
-const char* const layer = R"({"name": "layer", "irreps_in1": "12x0e+9x1o+4x2e", "irreps_in2": "0e+1o+2e",
+const char* const mixed_layer = R"({"name": "layer", "irreps_in1": "12x0e+9x1o+4x2e", "irreps_in2": "0e+1o+2e",
     "irreps_out": "12x0e+9x1o+4x2e", "instructions": [[0, 0, 0, "uvu", true], [1, 1, 0, "uvw", true], [1, 0, 1, "uvu", true],
     [1, 2, 1, "uvu", true], [2, 2, 2, "uvu", true]]})";
 
@@ -103,8 +103,8 @@ const char* const layer = R"({"name": "layer", "irreps_in1": "12x0e+9x1o+4x2e", 
 
 TEST_CASE("aarch64: a layer and its gradients in an emulator") {
     if (!can_emulate()) return;
-    check_emulated(parse_problem(layer), 0);
-    check_emulated(parse_problem(layer), 1);
+    check_emulated(parse_problem(mixed_layer), 0);
+    check_emulated(parse_problem(mixed_layer), 1);
 }
 
 TEST_SUITE("slow aarch64") {
@@ -112,6 +112,6 @@ TEST_SUITE("slow aarch64") {
         if (!can_emulate()) return;
         for (const ModeProblem& mode : all_mode_problems(1))
             if (mode.convolution != mode.shared_weights && mode.weighted) check_emulated(mode_problem(mode), 1);
-        check_emulated(parse_problem(layer), 2);
+        check_emulated(parse_problem(mixed_layer), 2);
     }
 }
