@@ -92,13 +92,13 @@ class Runs:
 
     def function(self, order):
         """Only the order's own work: what lower orders keep for it was made before."""
+        if order > self.library.highest_order:
+            raise Unsupported(self.library.beyond)
         if order == 0:
             return self.forward
         z = self.z()
         if order == 1:
             return partial(self.gradients, z)
-        if not self.library.twice:
-            raise Unsupported("torch.compile does not differentiate twice")
         return partial(self.second_gradients, self.gradients(z, create_graph=True))
 
     def results(self, order, outputs):

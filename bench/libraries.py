@@ -25,7 +25,7 @@ class Library:
     devices = ("cuda",)
     packages = ()
     peer = True
-    twice = True  # whether it can be differentiated twice
+    highest_order, beyond = 2, ""  # and why no higher ones are measured
 
     products = {}  # by library, layer and dtype: sizes and orders of a layer share one
 
@@ -78,7 +78,7 @@ class E3nn(Library):
 
 class E3nnCompiled(E3nn):
     """Gather, product and sum under torch.compile."""
-    name, twice = "e3nn compiled", False
+    name, highest_order, beyond = "e3nn compiled", 1, "torch.compile does not differentiate twice"
 
     def __init__(self, case):
         super().__init__(case)
@@ -129,6 +129,7 @@ class OpenEquivariance(Library):
 
 class OpenEquivarianceDeterministic(OpenEquivariance):
     name, deterministic = "OpenEquivariance det", True
+    highest_order, beyond = 0, "its gradients are for graphs that have every edge in both directions"
 
 
 class CuEquivariance(Library):
