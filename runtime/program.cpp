@@ -111,19 +111,20 @@ std::int64_t Program::rows_of(std::size_t kernel, const GraphView& graph) const 
     return parts_.lowered.kernels[kernel].receiver_rows ? graph.receivers : graph.edges;
 }
 
+LaunchShape Program::shape_of(std::size_t kernel, const Module& module, const GraphView& graph) const {
+    LaunchShape shape = module.shape(rows_of(kernel, graph), graph.edges);
+    // Parts of a receiver's sum would be added in no fixed order.
+    if (parts_.lowered.schedule.deterministic) shape.parts = 1;
+    return shape;
+}
+
 void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {
     if (cpu_) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
     check(operands, graph, 16);
     const void* const captured = stream;
     const Modules& loaded = modules(&captured);
-    std::vector<LaunchShape> shapes;
     bool split = false;
-    for (std::size_t k = 0; k < loaded.size(); ++k) {
-        shapes.push_back(loaded[k]->shape(rows_of(k, graph), graph.edges));
-        // Parts of a receiver's sum would be added in no fixed order.
-        if (parts_.lowered.schedule.deterministic) shapes.back().parts = 1;
-        split |= shapes.back().parts > 1;
-    }
+    for (std::size_t k = 0; k < loaded.size(); ++k) split |= shape_of(k, *loaded[k], graph).parts > 1;
     for (const OutputRule& output : outputs_) {
         const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
         const bool zeroed = output.zeroed || (split && output.row == Row::receiver);
@@ -134,7 +135,7 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
         LaunchArguments launch;
         launch.buffers = arguments_[k].pointers(operands, graph);
         launch.rows = rows_of(k, graph);
-        launch.shape = shapes[k];
+        launch.shape = shape_of(k, *loaded[k], graph);
         launch.stream = stream;
         if (launch.rows == 0) continue;
         loaded[k]->launch(launch, 0, launch.rows);

@@ -82,6 +82,7 @@ class Program {
     const Modules& modules(const void* const* captured = nullptr) const;
     Modules load() const;
     std::int64_t rows_of(std::size_t kernel, const GraphView&) const;
+    LaunchShape shape_of(std::size_t kernel, const Module&, const GraphView&) const;
     void check(std::span<void* const> operands, const GraphView&, std::size_t alignment) const;
 
     Parts parts_;
