@@ -176,6 +176,14 @@ void check_problem(std::string problem, std::string name) {
 
 std::int64_t launch_count() { return launches.load(std::memory_order_relaxed); }
 
+/// What this process did with the kernel cache on disk: hits, misses, kernels it compiled and stored, waits that were given up.
+std::vector<std::int64_t> cache_counts() {
+    flashtp_cache_counts counts{};
+    counts.size = sizeof counts;
+    check(flashtp_engine_cache_counts(engine(), &counts));
+    return {counts.hits, counts.misses, counts.stored, counts.lock_timeouts};
+}
+
 }  // namespace
 }  // namespace flashtp::torch_operators
 
@@ -183,6 +191,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(flashtp, library) {
     library.def("tensor_product(Tensor[] operands, Tensor[] index, str problem, int order, int outputs, int absent) -> Tensor[]");
     library.def("check_problem(str problem, str name) -> ()");
     library.def("launch_count() -> int");
+    library.def("cache_counts() -> int[]");
 }
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CPU, library) {
     library.impl("tensor_product", TORCH_BOX(&flashtp::torch_operators::tensor_product));
@@ -193,4 +202,5 @@ STABLE_TORCH_LIBRARY_IMPL(flashtp, CUDA, library) {
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CompositeExplicitAutograd, library) {
     library.impl("check_problem", TORCH_BOX(&flashtp::torch_operators::check_problem));
     library.impl("launch_count", TORCH_BOX(&flashtp::torch_operators::launch_count));
+    library.impl("cache_counts", TORCH_BOX(&flashtp::torch_operators::cache_counts));
 }

@@ -5,6 +5,7 @@
 from . import registrations as _registrations
 from .convolution import TensorProductConv
 from .errors import SpecificationError
+from .explaining import cache_counts, explain
 from .irreps import Irrep, Irreps
 from .products import ElementwiseTensorProduct, FullTensorProduct, FullyConnectedTensorProduct, TensorSquare
 from .replacing import Replacement, from_e3nn, replace
@@ -12,4 +13,5 @@ from .tensor_product import TensorProduct
 
 __version__ = "0.1.0"
 __all__ = ["ElementwiseTensorProduct", "FullTensorProduct", "FullyConnectedTensorProduct", "Irrep", "Irreps", "Replacement",
-           "SpecificationError", "TensorProduct", "TensorProductConv", "TensorSquare", "from_e3nn", "replace"]
+           "SpecificationError", "TensorProduct", "TensorProductConv", "TensorSquare", "cache_counts", "explain", "from_e3nn",
+           "replace"]

@@ -17,22 +17,32 @@ def _directory() -> Path:
     return Path(named).resolve().parent if named else Path(__file__).resolve().parent / "lib"
 
 
-def _load() -> bool:
-    """Returns whether derivatives are registered in C++."""
+def _why_python(directory: Path, release: tuple[int, ...]) -> str:
+    """Why derivatives are registered in Python and not in C++; "" where they are in C++, which this loads."""
+    if os.environ.get("FLASHTP_PYTHON_AUTOGRAD") == "1":
+        return "FLASHTP_PYTHON_AUTOGRAD is 1"
+    stem = "libflashtp_torch_autograd_"
+    autograd = directory / f"{stem}{release[0]}_{release[1]}.so"
+    if not autograd.exists():
+        built = sorted(path.stem.removeprefix(stem).replace("_", ".") for path in directory.glob(f"{stem}*.so"))
+        return f"the C++ ones are built for torch {', '.join(built) or '(none)'}"
+    torch.ops.load_library(str(autograd))
+    return ""
+
+
+def _load() -> str:
+    """Loads the operators and the derivatives; returns why the latter are not in C++."""
     release = _release()
     if release < OLDEST_TORCH:
         raise ImportError(f"flashtp needs torch {OLDEST_TORCH[0]}.{OLDEST_TORCH[1]} or later; this is torch {torch.__version__}")
-    directory = _directory()
-    operators = directory / "libflashtp_torch.so"
+    operators = DIRECTORY / "libflashtp_torch.so"
     if not operators.exists():
-        raise ImportError(f"flashtp: there is no {operators.name} in {directory}. Install the package (pip install .), or set "
+        raise ImportError(f"flashtp: there is no {operators.name} in {DIRECTORY}. Install the package (pip install .), or set "
                           "FLASHTP_LIBRARY to the libflashtp.so of a build directory")
     torch.ops.load_library(str(operators))
-    autograd = directory / f"libflashtp_torch_autograd_{release[0]}_{release[1]}.so"
-    if os.environ.get("FLASHTP_PYTHON_AUTOGRAD") == "1" or not autograd.exists():
-        return False
-    torch.ops.load_library(str(autograd))
-    return True
+    return _why_python(DIRECTORY, release)
 
 
-HAS_CPP_AUTOGRAD = _load()
+DIRECTORY = _directory()
+WHY_PYTHON_AUTOGRAD = _load()
+HAS_CPP_AUTOGRAD = not WHY_PYTHON_AUTOGRAD
