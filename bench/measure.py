@@ -42,6 +42,12 @@ class Cpu:
         function()
         return None
 
+    def reset_peak(self):
+        pass
+
+    def peak_bytes(self):
+        return None
+
     def empty_cache(self):
         pass
 
@@ -99,11 +105,17 @@ class Cuda:
     def extra_bytes(self, function):
         """The most memory that was in use while `function` ran, beyond what was in use before."""
         self.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+        self.reset_peak()
         before = torch.cuda.memory_allocated()
         function()
+        return self.peak_bytes() - before
+
+    def reset_peak(self):
+        torch.cuda.reset_peak_memory_stats()
+
+    def peak_bytes(self):
         torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+        return torch.cuda.max_memory_allocated()
 
     def empty_cache(self):
         torch.cuda.empty_cache()

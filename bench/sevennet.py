@@ -6,32 +6,18 @@
 Prints a JSON line for each back end and size. Back ends that are not installed are left out; results are compared with e3nn's.
 """
 import argparse
-import importlib.util
 import json
-import os
-import sys
 from functools import partial
-from pathlib import Path
 
+import ase.build
+import sevenn._keys as KEY
 import torch
+from sevenn.atom_graph_data import AtomGraphData
+from sevenn.train.dataload import unlabeled_atoms_to_graph
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "python"))
-os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflashtp.so"))
-import ase.build  # noqa: E402
-import measure  # noqa: E402
-import sevenn  # noqa: E402
-import sevenn._keys as KEY  # noqa: E402
-from sevenn.atom_graph_data import AtomGraphData  # noqa: E402
-from sevenn.checkpoint import SevenNetCheckpoint  # noqa: E402
-from sevenn.train.dataload import unlabeled_atoms_to_graph  # noqa: E402
-
-# The argument of build_model, and the package it needs besides. This one comes last: it changes what SevenNet does for FlashTP.
-BACKENDS = {"e3nn": ({}, "e3nn"), "FlashTP": ({"enable_flash": True}, "flashTP_e3nn"),
-            "OpenEquivariance": ({"enable_oeq": True}, "openequivariance"),
-            "cuEquivariance": ({"enable_cueq": True}, "cuequivariance_torch"), "flashtp": ({"enable_flash": True}, "torch")}
-ON_CPUS = ("e3nn", "flashtp")
-CHECKPOINT = "pretrained_potentials/SevenNet_l3i5/checkpoint_l3i5.pth"
+import measure
+import sevennet_model
+from sevennet_model import BACKENDS
 
 
 def arguments():
@@ -42,21 +28,6 @@ def arguments():
     parser.add_argument("--train", action="store_true", help="a step of training on forces instead of energy, forces and stress")
     parser.add_argument("--repeats", type=int, default=7)
     return parser.parse_args()
-
-
-def build(backend, device):
-    import sevenn.nn.flash_helper as slot
-    if backend == "flashtp":
-        from flashtp.integrations import sevennet
-        sevennet.enable()
-    elif backend == "FlashTP":
-        import flashTP_e3nn
-        # Its table of devices does not know the H200; it has the H100's 227 KB.
-        slot.uvu_TP = partial(flashTP_e3nn.uvu_TP, smem_size=227)
-    path = Path(sevenn.__file__).parent / CHECKPOINT
-    model = SevenNetCheckpoint(str(path)).build_model(**BACKENDS[backend][0]).to(device)
-    model.set_is_batch_data(False)
-    return model
 
 
 def graph(model, cells, device):
@@ -93,10 +64,9 @@ def row_of(device, model, data, options, expected):
 def main():
     options = arguments()
     device, expected = measure.DEVICES[options.device], {}
-    for backend in options.backends.split(","):
-        if importlib.util.find_spec(BACKENDS[backend][1]) is None or (device.name == "cpu" and backend not in ON_CPUS):
-            continue
-        model = build(backend, device.name).train(options.train)
+    for backend in sevennet_model.available(options.backends.split(","), device.name):
+        model = sevennet_model.build(backend, device.name).train(options.train)
+        model.set_is_batch_data(False)
         for cells in map(int, options.cells.split(",")):
             row = {"backend": backend}
             try:

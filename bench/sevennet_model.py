@@ -1,0 +1,48 @@
+"""The released SevenNet-l3i5 model with each back end that SevenNet has a place for."""
+import importlib.util
+import os
+import sys
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "python"))
+os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflashtp.so"))
+
+# The argument of build_model, and the package it needs besides. The last one comes last also where it is measured: it changes what
+# SevenNet does for FlashTP.
+BACKENDS = {"e3nn": ({}, "e3nn"), "FlashTP": ({"enable_flash": True}, "flashTP_e3nn"),
+            "OpenEquivariance": ({"enable_oeq": True}, "openequivariance"),
+            "cuEquivariance": ({"enable_cueq": True}, "cuequivariance_torch"), "flashtp": ({"enable_flash": True}, "torch")}
+ON_CPUS = ("e3nn", "flashtp")
+
+
+def available(backends, device):
+    """Those of `backends` that are installed and run on this kind of device, in the order in which they can be measured."""
+    unknown = set(backends) - set(BACKENDS)
+    if unknown:
+        sys.exit(f"no back end is called {', '.join(sorted(unknown))}; there are {', '.join(BACKENDS)}")
+    return [name for name in BACKENDS if name in backends and (device == "cuda" or name in ON_CPUS) and
+            importlib.util.find_spec(BACKENDS[name][1]) is not None]
+
+
+@cache
+def checkpoint():
+    import sevenn
+    from sevenn.checkpoint import SevenNetCheckpoint
+    return SevenNetCheckpoint(str(Path(sevenn.__file__).parent / "pretrained_potentials/SevenNet_l3i5/checkpoint_l3i5.pth"))
+
+
+def build(backend, device):
+    import sevenn.nn.flash_helper as slot
+    if backend == "flashtp":
+        from flashtp.integrations import sevennet
+        sevennet.enable()
+    elif backend == "FlashTP":
+        import flashTP_e3nn
+        # Its table of devices does not know the H200.
+        shared = torch.cuda.get_device_properties(0).shared_memory_per_block_optin // 1024
+        slot.uvu_TP = partial(flashTP_e3nn.uvu_TP, smem_size=shared)
+    return checkpoint().build_model(**BACKENDS[backend][0]).to(device)
