@@ -3,6 +3,7 @@ import json
 import warnings
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from math import prod
 from pathlib import Path
 
 import torch
@@ -19,17 +20,13 @@ EDGE_ORDERS = ("receiver", "sender", "random")
 
 
 class Layer:
-    """A convolution: line LINE of examples/specs/NAME.json, written NAME:LINE."""
+    """A convolution with a row of weights an edge."""
+    keys = ("irreps_in1", "irreps_in2", "irreps_out", "instructions")
 
-    def __init__(self, name):
-        self.name = name
-        file, _, line = name.partition(":")
-        text = (ROOT / f"examples/specs/{file}.json").read_text()
-        layer = json.loads(text.splitlines()[int(line) - 1] if line else text)
-        keys = ("irreps_in1", "irreps_in2", "irreps_out", "instructions")
-        self.spec = dict(zip(keys, layer["tp"])) if "tp" in layer else layer
-        self.instructions = [tuple(i) for i in self.spec["instructions"]]
-        self.irreps = tuple(o3.Irreps(self.spec[key]) for key in keys[:3])
+    def __init__(self, name, spec):
+        self.name, self.spec = name, spec
+        self.instructions = [tuple(i) for i in spec["instructions"]]
+        self.irreps = tuple(o3.Irreps(spec[key]) for key in self.keys[:3])
 
     def tensor_product(self):
         """e3nn's, whose weight order and coefficients are the reference."""
@@ -53,7 +50,11 @@ class Layer:
 
 @cache
 def layer(name):
-    return Layer(name)
+    """Line LINE of examples/specs/NAME.json, written NAME:LINE."""
+    file, _, line = name.partition(":")
+    text = (ROOT / f"examples/specs/{file}.json").read_text()
+    spec = json.loads(text.splitlines()[int(line) - 1] if line else text)
+    return Layer(name, dict(zip(Layer.keys, spec["tp"])) if "tp" in spec else spec)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Case:
     layer: Layer
     graph: Graph
     dtype: torch.dtype = torch.float32
+    shared_weights: bool = False  # one row of w for all edges; the libraries are compared without
     values: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -98,12 +100,14 @@ class Case:
             self.values[name] = torch.randn(shape, generator=generator, device=device, dtype=self.dtype).requires_grad_()
 
     def shape(self, name):
-        rows = self.graph.edges if name[-1] in "yw" else self.graph.nodes
-        return rows, self.layer.widths[name[-1]]
+        width = self.layer.widths[name[-1]]
+        if name[-1] == "w" and self.shared_weights:
+            return (width,)
+        return self.graph.edges if name[-1] in "yw" else self.graph.nodes, width
 
     def bytes_of(self, names):
         size = torch.finfo(self.dtype).bits // 8
-        return sum(size * rows * width for rows, width in map(self.shape, names))
+        return sum(size * prod(self.shape(name)) for name in names)
 
     def least_bytes(self, order):
         """Every input read once, every output written once, and one index array of edges and one of nodes."""

@@ -1,12 +1,11 @@
 """The PyTorch package on a GPU: correctness against the CPU kernels, streams, CUDA graphs, host time and speed.
 
-    python bench/pytorch_gpu.py [--layer examples/specs/sevennet-l3i5.json:2] [--edges 100000]
+    python bench/pytorch_gpu.py [--layer sevennet-l3i5:2] [--edges 100000]
 
-Every check prints a line; the exit code is the number of checks that failed. Needs no e3nn. FLASHTP_LIBRARY names libflashtp.so of a
+Every check prints a line; the exit code is the number of checks that failed. FLASHTP_LIBRARY names libflashtp.so of a
 build directory, with libflashtp_torch.so beside it.
 """
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -15,7 +14,12 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+import cases  # noqa: E402
 import flashtp  # noqa: E402
+from cases import Case, Layer, random_graph  # noqa: E402
+
+SMALL = Layer("small", {"irreps_in1": "5x0e+5x1o", "irreps_in2": "0e+1o", "irreps_out": "5x0e+5x1o",
+                        "instructions": [(0, 0, 0, "uvu", True), (1, 1, 0, "uvu", True), (1, 0, 1, "uvu", True)]})
 
 FAILED = []
 
@@ -30,20 +34,18 @@ def check(name, run):
     print(f"{'ok  ' if good else 'FAIL'} {name}: {text}", flush=True)
 
 
-class Case:
-    """A layer on random edges, with the same inputs on the CPU and on the GPU."""
+class Convolution:
+    """That of a case, with the same inputs on the CPU and on the GPU."""
 
-    def __init__(self, layer, edges, nodes, dtype, index=torch.int64, **options):
-        self.conv = flashtp.TensorProductConv(*layer, **options)
-        generator = torch.Generator().manual_seed(0)
-        self.receiver = torch.randint(nodes, (edges,), generator=generator).sort().values.to(index)
-        self.sender = torch.randint(nodes, (edges,), generator=generator).to(index)
-        widths = [(nodes, self.conv.irreps_in1.dim), (edges, self.conv.irreps_in2.dim),
-                  (self.conv.weight_numel,) if options.get("shared_weights") else (edges, self.conv.weight_numel)]
-        self.inputs = [torch.randn(shape, dtype=dtype, generator=generator) for shape in widths]
+    def __init__(self, case, index=torch.int64):
+        self.case, self.index = case, index
+        self.conv = flashtp.TensorProductConv(*map(str, case.layer.irreps), case.layer.instructions,
+                                              shared_weights=case.shared_weights)
 
     def on(self, device):
-        return ([t.to(device).requires_grad_() for t in self.inputs], self.receiver.to(device), self.sender.to(device))
+        values, graph = self.case.values, self.case.graph
+        return ([values[name].detach().to(device).requires_grad_() for name in "xyw"], graph.receiver.to(device, self.index),
+                graph.sender.to(device, self.index))
 
     def derivatives(self, device, order):
         """z and its derivatives, contracted with themselves so that all orders have work."""
@@ -54,6 +56,10 @@ class Case:
             values = list(torch.autograd.grad(sum((v * v).sum() for v in values), variables, create_graph=True))
             found = found + values
         return [t.detach().cpu().double() for t in found]
+
+
+def convolution(layer, edges, nodes, dtype=torch.float32, order="receiver", index=torch.int64, device="cpu", **options):
+    return Convolution(Case(layer, random_graph(edges, nodes, order, device), dtype, **options), index)
 
 
 def agreement(case, order, tolerance):
@@ -162,26 +168,25 @@ def host_time(case):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layer", default="examples/specs/sevennet-l3i5.json:2")
+    parser.add_argument("--layer", default="sevennet-l3i5:2", help="NAME:LINE of examples/specs")
     parser.add_argument("--edges", type=int, default=100_000)
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("SKIPPED: torch sees no CUDA device")
-    file, line = options.layer.rsplit(":", 1)
-    layer = json.loads(Path(file).read_text().splitlines()[int(line) - 1])["tp"]
-    small = ("5x0e+5x1o", "0e+1o", "5x0e+5x1o", [(0, 0, 0, "uvu", True), (1, 1, 0, "uvu", True), (1, 0, 1, "uvu", True)])
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, layer {options.layer}, {options.edges} edges")
-    case = Case(layer, 2000, 100, torch.float32)
+    layer = cases.layer(options.layer)
     for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-11)):
-        for index in (torch.int32, torch.int64):
-            check(f"three derivatives, {dtype}, {index}", lambda: agreement(Case(small, 300, 20, dtype, index), 3, tolerance))
-    check("shared weights", lambda: agreement(Case(small, 300, 20, torch.float64, shared_weights=True), 2, 1e-11))
-    check("no edges", lambda: agreement(Case(small, 0, 5, torch.float64), 2, 1e-11))
-    check("layer, two derivatives", lambda: agreement(case, 2, 1e-3))
+        for index, order in ((torch.int32, "receiver"), (torch.int64, "random")):
+            check(f"three derivatives, {dtype}, {index}, edges by {order}",
+                  lambda: agreement(convolution(SMALL, 300, 20, dtype, order, index), 3, tolerance))
+    check("shared weights", lambda: agreement(convolution(SMALL, 300, 20, torch.float64, shared_weights=True), 2, 1e-11))
+    check("no edges", lambda: agreement(convolution(SMALL, 0, 5, torch.float64), 2, 1e-11))
+    large = convolution(layer, 2000, 100)
+    check("layer, two derivatives", lambda: agreement(large, 2, 1e-3))
     for run in (other_stream, captured, bad_edge, unaligned, compiled):
-        check(run.__name__.replace("_", " "), lambda: run(case))
-    check("host time", lambda: host_time(Case(small, 20, 5, torch.float32)))
-    check("speed", lambda: speed(Case(layer, options.edges, max(1, options.edges // 40), torch.float32)))
+        check(run.__name__.replace("_", " "), lambda: run(large))
+    check("host time", lambda: host_time(convolution(SMALL, 20, 5)))
+    check("speed", lambda: speed(convolution(layer, options.edges, max(1, options.edges // 40), device="cuda")))
     sys.exit(len(FAILED))
 
 
