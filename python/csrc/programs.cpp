@@ -1,7 +1,6 @@
 #include "programs.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -10,20 +9,21 @@
 
 #include "names.hpp"
 #include "nvrtc.hpp"
+#include "problems.hpp"
 
 namespace flashtp::torch_operators {
 namespace {
 
 struct HashKey {
     std::size_t operator()(const ProgramKey& key) const {
-        const auto rest = static_cast<std::size_t>(key.order + 4 * key.outputs + 512 * key.absent + 65536 * (key.device + 1));
-        return std::hash<std::string>()(key.problem) ^ (2 * rest + key.float64) * 0x9e3779b97f4a7c15u;
+        const auto& [problem, order, outputs, absent] = key.request;
+        const auto rest = static_cast<std::size_t>(order + 4 * outputs + 512 * absent + 65536 * (key.device + 1));
+        return (static_cast<std::size_t>(problem) << 32 ^ (2 * rest + key.float64)) * 0x9e3779b97f4a7c15u;
     }
 };
 
 struct Programs {
     std::shared_mutex mutex;
-    std::unordered_map<std::string, std::string> named;  ///< problems by name
     std::unordered_map<ProgramKey, std::unique_ptr<CompiledProgram>, HashKey> compiled;
 };
 
@@ -33,21 +33,13 @@ Programs& programs() {
     return *all;
 }
 
-/// The text of a problem, which may be given by its name.
-std::string text_of(const std::string& problem) {
-    if (!problem.starts_with('@')) return problem;
-    const std::shared_lock lock(programs().mutex);
-    const auto found = programs().named.find(problem);
-    if (found == programs().named.end()) throw std::invalid_argument("flashtp: no problem has the name " + problem);
-    return found->second;
-}
-
 std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
     if (key.device >= 0) load_nvrtc_of_torch();
-    const int order = static_cast<int>(key.order);
-    const std::string problem = with_dtype(text_of(key.problem), key.float64);
-    const std::string outputs = chosen(outputs_of(order), key.outputs);
-    const std::string absent = chosen(inputs_of(order).subspan(std::min(first_optional_input, input_counts[order])), key.absent);
+    const int order = static_cast<int>(key.request.order);
+    const std::string problem = with_dtype(problem_text(key.request.problem), key.float64);
+    const std::string outputs = chosen(outputs_of(order), key.request.outputs);
+    const std::string absent =
+        chosen(inputs_of(order).subspan(std::min(first_optional_input, input_counts[order])), key.request.absent);
     flashtp_request request{};
     request.size = sizeof request;
     request.problem = problem.c_str();
@@ -72,21 +64,9 @@ std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
 
 }  // namespace
 
-std::string with_dtype(const std::string& problem, bool float64) {
-    const std::size_t brace = problem.find('{');
-    if (brace == std::string::npos) return problem;
-    return problem.substr(0, brace + 1) + (float64 ? R"("dtype":"float64",)" : R"("dtype":"float32",)") +
-           problem.substr(brace + 1);
-}
-
 void check(flashtp_status status) {
     if (status == FLASHTP_OK) return;
     throw std::runtime_error(std::string("flashtp: ") + flashtp_last_message());
-}
-
-void name_problem(const std::string& name, const std::string& problem) {
-    const std::unique_lock lock(programs().mutex);
-    programs().named.try_emplace(name, problem);
 }
 
 flashtp_engine* engine() {

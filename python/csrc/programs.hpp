@@ -2,17 +2,23 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "flashtp/flashtp.h"
 
 namespace flashtp::torch_operators {
 
-/// What is compiled, for which device. `problem` is a specification without dtype, or the name of one.
-struct ProgramKey {
-    std::string problem;
+/// What is asked of the C API, but for dtype and device: see names.hpp for the masks.
+struct Request {
+    std::int64_t problem = 0;  ///< see problems.hpp
     std::int64_t order = 0, outputs = 0, absent = 0;
+
+    bool operator==(const Request&) const = default;
+};
+
+/// What is compiled, for which device.
+struct ProgramKey {
+    Request request;
     bool float64 = false;
     int device = -1;  ///< CUDA device; -1: CPU
 
@@ -27,12 +33,6 @@ struct CompiledProgram {
 
 /// Throws std::runtime_error with the library's message. For a CUDA device the caller has made it current.
 const CompiledProgram& program_for(const ProgramKey&);
-
-/// Gives a problem a name, which starts with @, for this process: names are shorter to pass around.
-void name_problem(const std::string& name, const std::string& problem);
-
-/// A specification with its dtype.
-std::string with_dtype(const std::string& problem, bool float64);
 
 /// One a process, and never destroyed: the driver may be gone before static objects are.
 flashtp_engine* engine();

@@ -2,7 +2,7 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 
-#include <cstdlib>
+#include <atomic>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -14,17 +14,19 @@
 namespace flashtp::torch_operators {
 namespace {
 
-using torch::headeronly::ScalarType;
 using Index = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 
-void check_rows(const Tensor& rows, const char* name, const Tensor& like) {
-    const ScalarType type = rows.scalar_type();
+std::atomic<std::int64_t> indices{0};
+
+void check_rows(TensorView rows, const char* name, TensorView like) {
+    const ScalarType type = rows.dtype();
     const auto fail = [&](const std::string& what) { throw std::invalid_argument(std::string("flashtp: ") + name + what); };
-    if (type != ScalarType::Int && type != ScalarType::Long) fail(" is " + dtype_text(rows) + "; it must be int32 or int64");
-    if (rows.dim() != 1) fail(" has the shape " + shape_text(rows) + "; it must have one dimension, one row number an edge");
-    if (leading(rows) != leading(like)) fail(" has " + shape_text(rows) + " and receiver " + shape_text(like) + " edges");
-    if (type != like.scalar_type()) fail(" is " + dtype_text(rows) + " and receiver is " + dtype_text(like));
-    if (!same_device(rows, like)) fail(" is on " + device_text(rows) + " and receiver is on " + device_text(like));
+    if (type != ScalarType::Int && type != ScalarType::Long) fail(" is " + rows.dtype_text() + "; it must be int32 or int64");
+    if (rows.shape().size() != 1)
+        fail(" has the shape " + rows.shape_text() + "; it must have one dimension, one row number an edge");
+    if (rows.rows() != like.rows()) fail(" has " + rows.shape_text() + " and receiver " + like.shape_text() + " edges");
+    if (type != like.dtype()) fail(" is " + rows.dtype_text() + " and receiver is " + like.dtype_text());
+    if (rows.device() != like.device()) fail(" is on " + rows.device().text() + " and receiver is on " + like.device().text());
 }
 
 std::int32_t* ints(const Tensor& tensor) { return static_cast<std::int32_t*>(tensor.data_ptr()); }
@@ -38,10 +40,10 @@ void build_on_host(const flashtp_edges& edges, const Index& index) {
     found[1] = !sorted;
 }
 
-void build_on_device(const flashtp_edges& edges, const Index& index, const Tensor& like, void* stream) {
+void build_on_device(const flashtp_edges& edges, const Index& index, Device device, void* stream) {
     std::size_t bytes = 0;
     check(flashtp_receiver_index_workspace(&edges, &bytes));
-    const Tensor workspace = empty_of(like, ScalarType::Byte, {static_cast<std::int64_t>(bytes)});
+    const Tensor workspace = empty(device, ScalarType::Byte, {static_cast<std::int64_t>(bytes)});
     const auto& [row_ptr, sender, edge, report] = index;
     check(flashtp_build_receiver_index_cuda(engine(), &edges, ints(row_ptr), ints(sender), ints(edge),
                                             static_cast<std::int64_t*>(report.data_ptr()), workspace.data_ptr(), bytes, stream));
@@ -52,25 +54,30 @@ void build_on_device(const flashtp_edges& edges, const Index& index, const Tenso
 Index receiver_index(Tensor receiver, Tensor sender, std::int64_t receivers, std::int64_t senders) {
     check_rows(receiver, "receiver", receiver);
     check_rows(sender, "sender", receiver);
-    const OnDevice device(receiver);
-    const Tensor to = dense(receiver), from = dense(sender);
+    const Device where = TensorView(receiver).device();
+    const OnDevice device(where);
+    std::vector<Tensor> copies;
     flashtp_edges edges{};
     edges.size = sizeof edges;
-    edges.edges = leading(receiver);
+    edges.edges = TensorView(receiver).rows();
     edges.senders = senders;
     edges.receivers = receivers;
-    edges.sender = from.data_ptr();
-    edges.receiver = to.data_ptr();
-    edges.index_bits = receiver.scalar_type() == ScalarType::Int ? 32 : 64;
-    const auto array = [&](std::int64_t count) { return empty_of(receiver, ScalarType::Int, {count}); };
-    Index index{array(receivers + 1), array(edges.edges), array(edges.edges), empty_of(receiver, ScalarType::Long, {2})};
+    edges.sender = dense_data(sender, copies);
+    edges.receiver = dense_data(receiver, copies);
+    edges.index_bits = TensorView(receiver).dtype() == ScalarType::Int ? 32 : 64;
+    const auto array = [&](std::int64_t count) { return empty(where, ScalarType::Int, {count}); };
+    Index index{array(receivers + 1), array(edges.edges), array(edges.edges), empty(where, ScalarType::Long, {2})};
     if (device.index() < 0) {
         build_on_host(edges, index);
     } else {
-        build_on_device(edges, index, receiver, device.stream());
+        build_on_device(edges, index, where, current_stream(device.index()).handle);
     }
+    indices.fetch_add(1, std::memory_order_relaxed);
     return index;
 }
+
+/// How many indices were made in this process.
+std::int64_t index_count() { return indices.load(std::memory_order_relaxed); }
 
 }  // namespace
 }  // namespace flashtp::torch_operators
@@ -78,10 +85,14 @@ Index receiver_index(Tensor receiver, Tensor sender, std::int64_t receivers, std
 STABLE_TORCH_LIBRARY_FRAGMENT(flashtp, library) {
     library.def(
         "receiver_index(Tensor receiver, Tensor sender, SymInt receivers, SymInt senders) -> (Tensor, Tensor, Tensor, Tensor)");
+    library.def("index_count() -> int");
 }
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CPU, library) {
     library.impl("receiver_index", TORCH_BOX(&flashtp::torch_operators::receiver_index));
 }
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CUDA, library) {
     library.impl("receiver_index", TORCH_BOX(&flashtp::torch_operators::receiver_index));
+}
+STABLE_TORCH_LIBRARY_IMPL(flashtp, CompositeExplicitAutograd, library) {
+    library.impl("index_count", TORCH_BOX(&flashtp::torch_operators::index_count));
 }

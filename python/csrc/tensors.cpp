@@ -4,88 +4,129 @@
 #include <torch/csrc/stable/device.h>
 #include <torch/csrc/stable/ops.h>
 
-#include <cstdint>
+#include <array>
 #include <stdexcept>
 
 namespace flashtp::torch_operators {
 namespace {
 
-using torch::headeronly::ScalarType;
-
 /// What flashtp_launch_cuda asks for.
 constexpr std::uintptr_t device_alignment = 16;
 
 using CurrentStream = AOTITorchError(std::int32_t device, void** stream);
+using IsCapturing = int(void* stream, int* status);
 
-/// torch's own function. It is in the CUDA part of torch, which this library is not linked to: it must load where there is none.
-CurrentStream* find_current_stream() {
-    void* const cuda = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_NOLOAD);
-    void* const found = dlsym(cuda ? cuda : RTLD_DEFAULT, "aoti_torch_get_current_cuda_stream");
-    if (!found) throw std::runtime_error("flashtp: this torch has no aoti_torch_get_current_cuda_stream");
-    return reinterpret_cast<CurrentStream*>(found);
+/// A function of a library that is in the process where CUDA is used. This library is not linked to it: it must load where there is
+/// none.
+template <class Function>
+Function* find(const char* library, const char* name) {
+    void* const loaded = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
+    void* const found = dlsym(loaded ? loaded : RTLD_DEFAULT, name);
+    if (!found) throw std::runtime_error(std::string("flashtp: there is no ") + name + " in " + library);
+    return reinterpret_cast<Function*>(found);
+}
+
+std::int32_t number_of(ScalarType type) { return torch::stable::detail::to<std::int32_t>(torch::stable::detail::from(type)); }
+
+/// An owner of the same tensor.
+Tensor owned(TensorView view) {
+    AtenTensorHandle made = nullptr;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(view.handle(), &made));
+    return Tensor(made);
 }
 
 }  // namespace
 
-std::int64_t leading(const Tensor& tensor) { return tensor.dim() == 0 ? 0 : tensor.size(0); }
-
-std::string shape_text(const Tensor& tensor) {
-    std::string text = "[";
-    for (std::int64_t i = 0; i < tensor.dim(); ++i) text += (i ? ", " : "") + std::to_string(tensor.size(i));
-    return text + "]";
+std::string Device::text() const {
+    if (is_cpu()) return "the CPU";
+    return (is_cuda() ? "CUDA device " : "another device, of index ") + std::to_string(index);
 }
 
-std::string dtype_text(const Tensor& tensor) { return torch::headeronly::toString(tensor.scalar_type()); }
-
-std::string device_text(const Tensor& tensor) {
-    if (tensor.is_cpu()) return "the CPU";
-    return (tensor.is_cuda() ? "CUDA device " : "another device, of index ") + std::to_string(tensor.get_device_index());
+std::span<const std::int64_t> TensorView::shape() const {
+    std::int64_t count = 0, *sizes = nullptr;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dim(handle_, &count));
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_sizes(handle_, &sizes));
+    return {sizes, static_cast<std::size_t>(count)};
 }
 
-bool same_device(const Tensor& a, const Tensor& b) {
-    return a.is_cpu() == b.is_cpu() && a.is_cuda() == b.is_cuda() && (a.is_cpu() || a.get_device_index() == b.get_device_index());
+std::int64_t TensorView::rows() const {
+    const auto sizes = shape();
+    return sizes.empty() ? 0 : sizes[0];
 }
 
-bool is_float64(const Tensor& tensor) {
-    if (tensor.scalar_type() == ScalarType::Double) return true;
-    if (tensor.scalar_type() == ScalarType::Float) return false;
-    throw std::invalid_argument("flashtp: x is " + dtype_text(tensor) + "; operands must be float32 or float64");
+ScalarType TensorView::dtype() const {
+    std::int32_t type = 0;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(handle_, &type));
+    return torch::stable::detail::to<ScalarType>(torch::stable::detail::from(type));
 }
 
-Tensor dense(const Tensor& tensor) {
-    Tensor result = tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
-    const bool aligned = reinterpret_cast<std::uintptr_t>(result.data_ptr()) % device_alignment == 0;
-    return aligned || result.is_cpu() ? result : torch::stable::clone(result);
+Device TensorView::device() const {
+    Device device;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(handle_, &device.type));
+    if (!device.is_cpu()) STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(handle_, &device.index));
+    return device;
 }
 
-Tensor empty_of(const Tensor& device_of, ScalarType type, const std::vector<std::int64_t>& shape) {
-    std::vector<std::int64_t> strides(shape.size(), 1);
-    for (std::size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
-    std::int32_t device = 0;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(device_of.get(), &device));
+bool TensorView::is_contiguous() const {
+    bool contiguous = false;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_is_contiguous(handle_, &contiguous));
+    return contiguous;
+}
+
+void* TensorView::data() const {
+    void* data = nullptr;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(handle_, &data));
+    return data;
+}
+
+std::string TensorView::shape_text() const {
+    std::string text;
+    for (const std::int64_t size : shape()) text += (text.empty() ? "" : ", ") + std::to_string(size);
+    return "[" + text + "]";
+}
+
+std::string TensorView::dtype_text() const { return torch::headeronly::toString(dtype()); }
+
+bool is_float64(TensorView tensor) {
+    const ScalarType type = tensor.dtype();
+    if (type == ScalarType::Double) return true;
+    if (type == ScalarType::Float) return false;
+    throw std::invalid_argument("flashtp: x is " + tensor.dtype_text() + "; operands must be float32 or float64");
+}
+
+void* dense_data(TensorView tensor, std::vector<Tensor>& copies) {
+    const bool contiguous = tensor.is_contiguous();
+    void* const data = contiguous ? tensor.data() : nullptr;
+    const bool aligned = reinterpret_cast<std::uintptr_t>(data) % device_alignment == 0;
+    if (contiguous && (aligned || tensor.device().is_cpu())) return data;
+    // What contiguous() allocates anew is aligned.
+    copies.push_back(contiguous ? torch::stable::clone(owned(tensor)) : torch::stable::contiguous(owned(tensor)));
+    return copies.back().data_ptr();
+}
+
+Tensor empty(Device device, ScalarType type, std::initializer_list<std::int64_t> shape) {
+    const std::array<std::int64_t, 2> strides = {shape.size() == 2 ? shape.begin()[1] : 1, 1};
     AtenTensorHandle made = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-        static_cast<std::int64_t>(shape.size()), shape.data(), strides.data(),
-        torch::stable::detail::to<std::int32_t>(torch::stable::detail::from(type)), device, device_of.get_device_index(), &made));
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<std::int64_t>(shape.size()), shape.begin(), strides.data(),
+                                                           number_of(type), device.type, device.index, &made));
     return Tensor(made);
 }
 
-Tensor empty_like_type(const Tensor& tensor, const std::vector<std::int64_t>& shape) {
-    return empty_of(tensor, tensor.scalar_type(), shape);
-}
-
-OnDevice::OnDevice(const Tensor& tensor) {
-    if (tensor.is_cpu()) return;
-    if (!tensor.is_cuda())
-        throw std::invalid_argument("flashtp: x is on " + device_text(tensor) + "; kernels run on CPUs and CUDA devices");
-    index_ = tensor.get_device_index();
+OnDevice::OnDevice(Device device) {
+    if (device.is_cpu()) return;
+    if (!device.is_cuda())
+        throw std::invalid_argument("flashtp: x is on " + device.text() + "; kernels run on CPUs and CUDA devices");
+    index_ = device.index;
     guard_.emplace(index_);
 }
 
-void* OnDevice::stream() const {
-    static CurrentStream* const current_stream = find_current_stream();
-    void* stream = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(current_stream(index_, &stream));
+Stream current_stream(int device) {
+    static auto* const torchs = find<CurrentStream>("libtorch_cuda.so", "aoti_torch_get_current_cuda_stream");
+    static auto* const is_capturing = find<IsCapturing>("libcuda.so.1", "cuStreamIsCapturing");
+    Stream stream;
+    STABLE_TORCH_ERROR_CODE_CHECK(torchs(device, &stream.handle));
+    int status = 0;
+    stream.capturing = is_capturing(stream.handle, &status) != 0 || status != 0;
     return stream;
 }
 

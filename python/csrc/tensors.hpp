@@ -1,40 +1,78 @@
 // What the operators need of tensors and devices, on torch's stable ABI.
 #pragma once
 
+#include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "exported.hpp"
+
 namespace flashtp::torch_operators {
 
+using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-/// Number of rows; 0 for a scalar.
-std::int64_t leading(const Tensor&);
-std::string shape_text(const Tensor&);
-std::string dtype_text(const Tensor&);
-std::string device_text(const Tensor&);
-bool same_device(const Tensor&, const Tensor&);
+/// Of a tensor: what kind of device, and which of them (-1 for the CPU).
+struct Device {
+    std::int32_t type = 0, index = -1;
+
+    bool operator==(const Device&) const = default;
+    bool is_cpu() const { return type == aoti_torch_device_type_cpu(); }
+    bool is_cuda() const { return type == aoti_torch_device_type_cuda(); }
+    std::string text() const;
+};
+
+/// A tensor that the caller keeps alive. Unlike torch::stable::Tensor it takes no memory of its own.
+class TensorView {
+  public:
+    TensorView(const Tensor& tensor) : handle_(tensor.get()) {}
+    explicit TensorView(AtenTensorHandle handle) : handle_(handle) {}
+
+    AtenTensorHandle handle() const { return handle_; }
+    std::span<const std::int64_t> shape() const;
+    /// Number of rows; 0 for a scalar.
+    std::int64_t rows() const;
+    ScalarType dtype() const;
+    Device device() const;
+    bool is_contiguous() const;
+    void* data() const;
+
+    std::string shape_text() const;
+    std::string dtype_text() const;
+
+  private:
+    AtenTensorHandle handle_;
+};
+
 /// Throws std::invalid_argument for a dtype other than float32 and float64.
-bool is_float64(const Tensor&);
+bool is_float64(TensorView);
 
-/// The tensor itself, or a copy of it that is contiguous and, on a GPU, aligned as kernels want it.
-Tensor dense(const Tensor&);
-/// Uninitialised.
-Tensor empty_like_type(const Tensor&, const std::vector<std::int64_t>& shape);
-Tensor empty_of(const Tensor& device_of, torch::headeronly::ScalarType, const std::vector<std::int64_t>& shape);
+/// The tensor's memory; or that of a copy, put into `copies`, which is contiguous and, on a GPU, aligned as kernels want it.
+void* dense_data(TensorView, std::vector<Tensor>& copies);
 
-/// Makes the device of a tensor current while it lives. Throws std::invalid_argument for a device that has no kernels.
+/// Uninitialised, with one or two dimensions.
+Tensor empty(Device, ScalarType, std::initializer_list<std::int64_t> shape);
+
+/// torch's current stream of a CUDA device.
+struct Stream {
+    void* handle = nullptr;  ///< a CUstream
+    bool capturing = false;  ///< into a CUDA graph, or it cannot be told
+
+    bool operator==(const Stream&) const = default;
+};
+FLASHTP_TORCH_EXPORT Stream current_stream(int device);
+
+/// Makes a device current while it lives. Throws std::invalid_argument for a device that has no kernels.
 class OnDevice {
   public:
-    explicit OnDevice(const Tensor&);
+    explicit OnDevice(Device);
     /// Of a CUDA device; -1 for the CPU.
     int index() const { return index_; }
-    /// The CUstream that torch uses on this device.
-    void* stream() const;
 
   private:
     int index_ = -1;

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor, nn
 
 from .functions import evaluate
-from .receiver_index import receiver_index
 from .specification import specify
 
 
@@ -53,17 +52,18 @@ class TensorProductConv(nn.Module):
         Returns:
             z: [num_out, irreps_out.dim].
         """
-        operands = [x, y]
+        weights: Optional[Tensor] = None
         if self.weight_numel > 0:
             if w is None:
                 raise RuntimeError(f"flashtp: w is None; the paths have {self.weight_numel} weights")
-            operands.append(w.reshape(1, self.weight_numel) if self.shared_weights else w)
+            weights = w.reshape(1, self.weight_numel) if self.shared_weights else w
+        if not torch.jit.is_scripting():
+            return evaluate(self.problem, x, y, weights, receiver, sender, num_out)
+        operands = [x, y] if weights is None else [x, y, weights]
         senders = x.shape[0]
         receivers = senders if num_out is None else num_out
-        if torch.jit.is_scripting():
-            row_ptr, by_position, edge, _ = torch.ops.flashtp.receiver_index(receiver, sender, receivers, senders)
-            return torch.ops.flashtp.tensor_product(operands, [row_ptr, by_position, edge], self.problem, 0, 1, 0)[0]
-        return evaluate(self.problem, operands, receiver_index(receiver, sender, receivers, senders))
+        row_ptr, by_position, edge, _ = torch.ops.flashtp.receiver_index(receiver, sender, receivers, senders)
+        return torch.ops.flashtp.tensor_product(operands, [row_ptr, by_position, edge], self.problem, 0, 1, 0)[0]
 
     def extra_repr(self) -> str:
         return (f"{self.irreps_in1} x {self.irreps_in2} -> {self.irreps_out} | {len(self.instructions)} paths | "

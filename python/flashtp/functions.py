@@ -3,28 +3,44 @@
 The operator ``flashtp::tensor_product`` carries reverse-mode derivatives of its own. torch.func and forward mode need more, and get
 it from ``TensorProductFunction``.
 """
-from typing import Sequence
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
+from torch._C import _get_tracing_state, _len_torch_dispatch_stack
+from torch._C._functorch import peek_interpreter_stack
+from torch.autograd import forward_ad
+from torch.compiler import is_compiling
 
+from . import _library
 from .derivatives import INPUTS, Request, gradient_of, output_names, present_inputs
 from .folding import run_batched
-from .specification import name_of
+from .receiver_index import receiver_index
+from .specification import name_of, number_of
 
 # Sums over many products need more digits than 16-bit types have: under autocast all of it is done in this type.
 AUTOCAST_DTYPE = torch.float32
 
 _operator = torch.ops.flashtp.tensor_product.default
+# All of a call, where derivatives are in C++.
+_eager_product = torch.ops.flashtp.eager_product.default if _library.HAS_CPP_AUTOGRAD else None
 
 
-def evaluate(problem: str, operands: Sequence[Tensor], index: Sequence[Tensor]) -> Tensor:
-    """z of x, y and the weights, if there are any; ``index`` is (row_ptr, sender, edge), or empty for a plain batch."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing():
-        return _operator(operands, index, problem, 0, 1, 0)[0]
-    if transform_is_active():
+def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: Optional[Tensor] = None,
+             sender: Optional[Tensor] = None, receivers: Optional[int] = None) -> Tensor:
+    """z of x, y and the weights, if there are any; a plain batch without receiver and sender. ``receivers`` is the number of senders
+    if left out."""
+    traced = is_compiling() or _len_torch_dispatch_stack() > 0 or _get_tracing_state() is not None
+    transformed = not traced and transform_is_active()
+    if not (traced or transformed or _eager_product is None):
+        return _eager_product(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
+    operands = [x, y] if w is None else [x, y, w]
+    index: Sequence[Tensor] = []
+    if receiver is not None:
+        index = receiver_index(receiver, sender, x.shape[0] if receivers is None else receivers, x.shape[0])
+    if transformed:
         return tensor_product(operands, index, Request(problem))[0]
-    return _operator(operands, index, name_of(problem), 0, 1, 0)[0]
+    return _operator(operands, index, problem if traced else name_of(problem), 0, 1, 0)[0]
 
 
 def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
@@ -36,7 +52,7 @@ def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request:
 
 def transform_is_active() -> bool:
     """Whether a torch.func transform or forward mode is at work, which see through Python functions only."""
-    return torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0
+    return peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def _autocast(operands: Sequence[Tensor]) -> list[Tensor]:

@@ -1,6 +1,5 @@
 """Specifications: the JSON text that names a tensor product everywhere below Python (docs/spec.md, without the key dtype)."""
 import functools
-import hashlib
 import json
 from typing import NamedTuple, Sequence
 
@@ -48,20 +47,24 @@ def specify(irreps: Sequence, instructions: Sequence, *, irrep_normalization=Non
         "layout_in1": layouts[0], "layout_in2": layouts[1], "layout_out": layouts[2],
     }
     problem = json.dumps(values, separators=(",", ":"))
-    name_of(problem)
+    number_of(problem)
     return Specification(in1, in2, out, paths, scale, problem)
 
 
 @functools.lru_cache(maxsize=None)
-def name_of(problem: str) -> str:
-    """A name under which this process knows a problem, once it is found to keep the rules. Calls pass it around, as texts are long;
-    what is traced has the text, as it may outlive the process."""
-    name = "@" + hashlib.sha256(problem.encode()).hexdigest()[:32]
+def number_of(problem: str) -> int:
+    """The number that stands for a problem in this process, once it is found to keep the rules. Calls in eager mode pass it around, as
+    texts are long; what is traced has the text, as it may outlive the process."""
     try:
-        torch.ops.flashtp.check_problem(problem, name)
+        return torch.ops.flashtp.check_problem(problem)
     except ValueError as error:
         raise SpecificationError(f"flashtp: {error}") from None
-    return name
+
+
+@functools.lru_cache(maxsize=None)
+def name_of(problem: str) -> str:
+    """The same where the operator's schema wants a text."""
+    return f"@{number_of(problem)}"
 
 
 class Facts(NamedTuple):

@@ -109,7 +109,7 @@ class TensorProduct(nn.Module):
         if torch.jit.is_scripting():
             z = torch.ops.flashtp.tensor_product(operands, [], self.problem, 0, 1, 0)[0]
         else:
-            z = evaluate(self.problem, operands, [])
+            z = evaluate(self.problem, operands[0], operands[1], operands[2] if len(operands) > 2 else None)
         return z.reshape(lead + [self._out_dim])
 
     @torch.jit.export

@@ -1,0 +1,31 @@
+// The call that modules make in eager mode: all of it in C++, and the problem as a number of this process. What is traced calls
+// flashtp::receiver_index and flashtp::tensor_product, as its graph may outlive the process.
+#include <torch/library.h>
+
+#include "autograd.hpp"
+#include "index_cache.hpp"
+
+namespace flashtp::torch_operators {
+namespace {
+
+/// z of x, y and the weights, if there are any; a plain batch without receivers and senders. `receivers` may be -1: as many as senders.
+at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::optional<at::Tensor>& w,
+                         const std::optional<at::Tensor>& receiver, const std::optional<at::Tensor>& sender,
+                         std::int64_t receivers, std::int64_t problem) {
+    std::array<at::Tensor, 3> operands{x, y}, index;
+    if (w) operands[2] = *w;
+    const at::TensorList given(operands.data(), w ? 3 : 2);
+    if (!receiver || !sender) return tensor_product(given, {}, {problem, 0, 1, 0})[0];
+    const std::int64_t senders = x.dim() > 0 ? x.size(0) : 0;
+    index = receiver_index(*receiver, *sender, receivers < 0 ? senders : receivers, senders);
+    return tensor_product(given, index, {problem, 0, 1, 0})[0];
+}
+
+}  // namespace
+}  // namespace flashtp::torch_operators
+
+TORCH_LIBRARY_FRAGMENT(flashtp, library) {
+    library.def(
+        "eager_product(Tensor x, Tensor y, Tensor? w, Tensor? receiver, Tensor? sender, int receivers, int problem) -> Tensor",
+        flashtp::torch_operators::eager_product);
+}
