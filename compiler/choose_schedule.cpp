@@ -20,7 +20,7 @@ class Scheduler {
     Scheduler(const PathProgram& paths, const EdgeProgram& program, const Target& target, DType compute, const ScheduleKnobs& knobs,
               const ScheduleDemands& demands)
         : paths_(paths), program_(program), target_(target), knobs_(knobs), demands_(demands),
-          lanes_(lanes_of(target, size_of(compute))), convolution_(program.is_convolution()) {}
+          lanes_(lanes_of(target, size_of(compute))), convolution_(program.is_convolution()), compute_(compute) {}
 
     Schedule run() {
         schedule_.receiver_stationary = convolution_;
@@ -29,6 +29,7 @@ class Scheduler {
         schedule_.min_blocks = knobs_.min_blocks;
         schedule_.rows_per_warp = knobs_.rows_per_warp;
         schedule_.prefetch = knobs_.prefetch;
+        choose_tile();
         const bool staged = target_.platform == Platform::cuda && convolution_ && !demands_.general && knobs_.staged;
         if (staged) schedule_.ring = {knobs_.stages, target_.copy, knobs_.stage_bytes};
         schedule_.stage_rows = staged;
@@ -50,6 +51,17 @@ class Scheduler {
             for (PathGroup& part : split_group(group, paths_, program_, parts_of(group))) result.push_back(std::move(part));
         }
         return result;
+    }
+
+    // Large enough that a pass over the matrix serves many edges, small enough to stay in a core's own cache.
+    void choose_tile() {
+        std::int64_t edge_bytes = 0;
+        for (const Operand& o : program_.operands)
+            if (o.tile) edge_bytes += o.width * static_cast<std::int64_t>(size_of(compute_));
+        if (edge_bytes == 0) return;
+        schedule_.tile_edges = static_cast<int>(std::clamp<std::int64_t>(knobs_.tile_bytes / edge_bytes, 8, 256));
+        const bool many_registers = target_.registers_per_lane >= 32;
+        schedule_.products = many_registers ? ProductBlocks{8, 3, 3, 512} : ProductBlocks{};
     }
 
     PathGroup alone(const PathGroup& group, int path) const {
@@ -160,6 +172,7 @@ class Scheduler {
     const ScheduleDemands& demands_;
     int lanes_;
     bool convolution_;
+    DType compute_;
     Schedule schedule_;
 };
 
@@ -172,6 +185,7 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
         knobs.warps_per_block = 1;
         knobs.operations_per_task = request.order < 2 ? 500 : 800;  // loops that stay in the cache of decoded instructions
         knobs.prefetch = 2;
+        knobs.tile_bytes = 256 * 1024;
         return knobs;
     }
     // Measured on an H200 over the layers of docs/performance.md: one choice an order that is near the best for all of them.

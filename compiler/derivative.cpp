@@ -23,9 +23,9 @@ std::vector<std::string> present(const EdgeProgram& program, const std::vector<s
 EdgeProgram whole_derivative(const EdgeProgram& forward, int order) {
     EdgeProgram program = forward;
     if (order >= 1) program = reverse(program);
-    if (order >= 2) program = linearize(program, {"x", "y", "w"});
+    if (order >= 2) program = linearize(program, forward_inputs());
     // The gradient of order 2 is the adjoint of order 2's outputs alone.
-    if (order >= 3) program = reverse(keep_outputs(program, present(program, outputs_of_order(2))));
+    if (order >= 3) program = reverse(keep_outputs(program, present(program, outputs_of_order(2, forward_inputs()))));
     return program;
 }
 
@@ -47,9 +47,9 @@ EdgeProgram inputs_first(EdgeProgram program) {
 }
 
 std::vector<std::string> wanted_outputs(const EdgeProgram& program, const Request& request) {
-    if (request.outputs.empty()) return present(program, outputs_of_order(request.order));
+    if (request.outputs.empty()) return present(program, outputs_of_order(request.order, forward_inputs()));
     for (const std::string& name : request.outputs) {
-        if (program.find_operand(name) < 0) user_error("the problem has no weights, so it has no output {}", name);
+        if (program.find_operand(name) < 0) user_error("the problem has no such operand, so it has no output {}", name);
     }
     return request.outputs;
 }

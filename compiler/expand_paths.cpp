@@ -109,14 +109,50 @@ Path path_of(const Problem& problem, int index, double factor, std::int64_t weig
     return path;
 }
 
+/// The same path with the weights of a matrix: one more axis, which the hidden layer has as well and which is summed.
+Path with_hidden_axis(Path path, std::int64_t hidden, std::int64_t weights) {
+    Labelled row{{}, {0, {}, 1, 1, {}}};
+    if (hidden > 1) {
+        row = {"h", {0, {{hidden, 1}}, 1, 1, {}}};
+        path.labels[slot_w].insert(path.labels[slot_w].begin(), 'h');
+        path.views[slot_w]->axes.insert(path.views[slot_w]->axes.begin(), {hidden, weights});
+    }
+    path.labels[slot_h] = row.labels;
+    path.views[slot_h] = row.view;
+    path.name += " radial";
+    return path;
+}
+
 std::vector<Operand> operands_of(const Problem& problem) {
     const auto row = [&](Row in_convolution) { return problem.convolution ? in_convolution : Row::edge; };
     std::vector<Operand> operands{{"x", problem.irreps_in1.dim(), row(Row::sender), Role::input},
                                   {"y", problem.irreps_in2.dim(), Row::edge, Role::input}};
     const std::int64_t weights = weight_numel(problem);
-    if (weights > 0) operands.push_back({"w", weights, problem.shared_weights ? Row::shared : Row::edge, Role::input});
+    if (problem.radial) {
+        operands.push_back({"h", problem.radial->hidden, Row::edge, Role::input});
+        operands.push_back({"W2", problem.radial->hidden * weights, Row::shared, Role::input});
+        if (problem.radial->bias) operands.push_back({"b", weights, Row::shared, Role::input});
+    } else if (weights > 0) {
+        operands.push_back({"w", weights, problem.shared_weights ? Row::shared : Row::edge, Role::input});
+    }
     operands.push_back({"z", problem.irreps_out.dim(), row(Row::receiver), Role::output});
     return operands;
+}
+
+void add_term(PathProgram& program, Path path, const char* weights, double scale) {
+    Term term{static_cast<int>(program.paths.size()), {}, slot_z, scale};
+    const BySlot<const char*> names{"x", "y", weights, "z", "h"};
+    for (std::size_t slot = 0; slot < names.size(); ++slot) term.operand[slot] = path.views[slot] ? program.find(names[slot]) : -1;
+    program.paths.push_back(std::move(path));
+    program.terms.push_back(term);
+}
+
+void add_path(PathProgram& program, Path path, const Problem& problem) {
+    if (problem.radial && path.views[slot_w])
+        add_term(program, with_hidden_axis(std::move(path), problem.radial->hidden, weight_numel(problem)), "W2",
+                 problem.radial->scale);
+    else
+        add_term(program, std::move(path), "w", 1);
 }
 
 }  // namespace
@@ -125,10 +161,10 @@ PathProgram expand_paths(const Problem& problem) {
     validate(problem);
     PathProgram program;
     program.operands = operands_of(problem);
-    const int w = program.find("w"), z = program.find("z");
 
     const std::vector<double> factors = path_coefficients(problem);
     std::int64_t weight_offset = 0;
+    std::vector<Path> biases;
     for (std::size_t index = 0; index < problem.instructions.size(); ++index) {
         const Instruction& instruction = problem.instructions[index];
         const auto& row = row_of(instruction.mode);
@@ -137,11 +173,14 @@ PathProgram expand_paths(const Problem& problem) {
         const bool contributes =
             factors[index] != 0 && product_of_extents(union_of_labels(instruction.mode, true), m) > 0 && m.out > 0;
         if (contributes) {
-            program.terms.push_back({static_cast<int>(program.paths.size()), {0, 1, instruction.weighted ? w : -1, z}, slot_z});
-            program.paths.push_back(path_of(problem, static_cast<int>(index), factors[index], weight_offset));
+            Path path = path_of(problem, static_cast<int>(index), factors[index], weight_offset);
+            if (instruction.weighted && problem.radial && problem.radial->bias) biases.push_back(path);
+            add_path(program, std::move(path), problem);
         }
         if (instruction.weighted) weight_offset += weights;
     }
+    // Last, so that paths are numbered like those of a problem without bias.
+    for (Path& path : biases) add_term(program, std::move(path), "b", 1);
     verify(program);
     return program;
 }

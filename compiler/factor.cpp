@@ -57,7 +57,9 @@ class Factorizer {
     EdgeProgram run() {
         number_segments();
         std::vector<PathUses> paths;
-        for (const Term& term : forward_.terms) paths.push_back(uses_of(term));
+        for (const Term& term : forward_.terms) {
+            if (!add_to_weights(term)) paths.push_back(uses_of(term));
+        }
         if (factoring_ == Factoring::products) {
             for (const PathUses& p : paths) collect_products(p);
         }
@@ -73,7 +75,9 @@ class Factorizer {
         for (const Term& term : forward_.terms) {
             if (term.written != slot_z) internal_error("factor takes a forward program, not its derivative");
             const Path& path = forward_.paths.at(term.path);
-            for (const Slot slot : {slot_x, slot_y, slot_z}) offsets_[term.operand[slot]].insert(path.views[slot]->offset);
+            for (const Slot slot : {slot_x, slot_y, slot_z, slot_h}) {
+                if (path.views[slot]) offsets_[term.operand[slot]].insert(path.views[slot]->offset);
+            }
         }
     }
 
@@ -111,14 +115,44 @@ class Factorizer {
 
     PathUses uses_of(const Term& term) {
         const Path& path = forward_.paths[term.path];
-        const auto use = [&](Slot slot) { return Use{segment_value(term.operand[slot], *path.views[slot]), path.labels[slot]}; };
-        PathUses p{&path, term.path, use(slot_x), use(slot_y), use(slot_z), std::nullopt};
-        if (path.views[slot_w]) {
-            const OperandId w = term.operand[slot_w];
-            const std::string name = fmt::format("{}{}", out_.operands[w].name, term.path);
-            p.w = Use{add_operand_value(name, w, *path.views[slot_w]), path.labels[slot_w]};
-        }
+        PathUses p{&path, term.path, use(term, slot_x), use(term, slot_y), use(term, slot_z), std::nullopt};
+        if (path.views[slot_h]) p.w = produced_weights(term);
+        else if (path.views[slot_w]) p.w = given_weights(term);
         return p;
+    }
+
+    Use use(const Term& term, Slot slot) {
+        const Path& path = forward_.paths[term.path];
+        return {segment_value(term.operand[slot], *path.views[slot]), path.labels[slot]};
+    }
+
+    Use given_weights(const Term& term) {
+        const Path& path = forward_.paths[term.path];
+        const OperandId w = term.operand[slot_w];
+        const std::string& operand = out_.operands[w].name;
+        const std::string name = fmt::format("{}{}{}", operand, operand == "W2" ? "_" : "", term.path);
+        return {add_operand_value(name, w, *path.views[slot_w]), path.labels[slot_w]};
+    }
+
+    /// Radial weights: one more statement, whose hidden axis is summed.
+    Use produced_weights(const Term& term) {
+        const Use h = use(term, slot_h), matrix = given_weights(term);
+        std::string labels = matrix.labels;
+        std::erase_if(labels, [&](char label) { return h.labels.find(label) != std::string::npos; });
+        const Row row = intermediate_row(value(h).row, value(matrix).row);
+        const Use w{add_value(fmt::format("w{}", term.path), extents_of(labels, matrix, matrix), 1, row), labels};
+        emit(term.path, w, h, matrix, {{0, 0, 0, term.scale}});
+        produced_.emplace(forward_.paths[term.path].instruction, std::pair(term.path, w));
+        return w;
+    }
+
+    /// Weights that come from elsewhere as well: a second path of one instruction adds to what the first one multiplies with.
+    bool add_to_weights(const Term& term) {
+        const auto found = produced_.find(forward_.paths[term.path].instruction);
+        if (found == produced_.end()) return false;
+        const auto& [path, w] = found->second;
+        emit(path, w, given_weights(term), std::nullopt, {{0, 0, 0, term.scale}});
+        return true;
     }
 
     // ---- statements
@@ -265,6 +299,7 @@ class Factorizer {
     std::map<std::pair<OperandId, std::int64_t>, std::vector<ValueId>> segments_;
     std::map<ProductsKey, Products> products_;
     std::map<ValueId, Forms> forms_;
+    std::map<int, std::pair<int, Use>> produced_;  ///< by instruction: its path and the weights made for it
 };
 
 }  // namespace

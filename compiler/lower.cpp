@@ -43,7 +43,7 @@ void describe_outputs(const EdgeProgram& program, const std::vector<Nest>& nests
         const bool added = atomic || written_with(StoreMode::add, nests, modes, o);
         buffers[o].zeroed = added || stored_elements(nests, modes, o) != operand.width;
         buffers[o].shared_rows = atomic;
-        buffers[o].streaming = operand.row == Row::edge && !added;
+        buffers[o].streaming = operand.row == Row::edge && !operand.tile && !added;
     }
 }
 

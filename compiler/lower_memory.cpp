@@ -10,7 +10,7 @@ Affine TaskLowering::row_base(ValueId value) const {
     const Value& v = program_.values[value];
     const std::int64_t width = program_.operands[v.binding->operand].width;
     switch (v.row) {
-        case Row::edge: return Affine::of(edge_, width);
+        case Row::edge: return Affine::of(program_.operands[v.binding->operand].tile ? edge_position_ : edge_, width);
         case Row::sender: return Affine::of(sender_ >= 0 ? sender_ : edge_, width);
         case Row::receiver: return Affine::of(receiver_ >= 0 ? receiver_ : edge_, width);
         case Row::shared: return Affine(0);

@@ -53,7 +53,7 @@ void TaskLowering::prefetch_rows(const std::vector<int>& statements, const Affin
     const auto look = [&](ValueId v) {
         const Value& value = program_.values[v];
         const bool by_edge = value.row == Row::edge || value.row == Row::sender || (value.row == Row::receiver && receiver_ < 0);
-        if (seen[v] || !value.binding || !by_edge) return;
+        if (seen[v] || !value.binding || !by_edge || program_.operands[value.binding->operand].tile) return;
         seen[v] = true;
         for (const auto& [first, count] : slices(v)) add_run(runs, {value.binding->operand, value.row, program_.is_output(v), first, count});
     };

@@ -53,29 +53,62 @@ KernelTask TaskLowering::run(std::string name, std::vector<std::string> comments
 
 // One body: what belongs to this depth before the inner loop, the inner loop, and what needs its sums.
 void TaskLowering::region(int depth, const std::vector<int>& statements, Block& block) {
-    std::vector<int> before, inner, after;
-    split_by_loop(depth, statements, before, inner, after);
-    load_inputs(inputs_of(inner, depth), block);
-    zero_sums(depth, inner, block);
-    stages(depth, before, block);
-    if (!inner.empty()) {
+    for (const auto& [before, inner] : sweeps_of(depth, statements)) {
+        load_inputs(inputs_of(inner, depth), block);
+        zero_sums(depth, inner, block);
+        stages(depth, before, block);
+        if (inner.empty()) continue;
         loop(depth, inner, block);
         sum_lanes_of(depth, inner, block);
+        leave_loop(depth);
     }
-    stages(depth, after, block);
     store_outputs(depth, statements, block);
 }
 
-void TaskLowering::split_by_loop(int depth, const std::vector<int>& statements, std::vector<int>& before, std::vector<int>& inner,
-                                 std::vector<int>& after) const {
-    std::vector<bool> late(program_.values.size(), false);
-    for (const int i : statements) {
-        const Statement& s = program_.statements[i];
-        const bool reads_late = late[s.a.value] || (s.b && late[s.b->value]);
-        const bool is_inner = nest_.depth_of(s) > depth;
-        if (is_inner && reads_late) internal_error("a second sweep would be needed in\n{}", to_string(program_));
-        (is_inner ? inner : reads_late ? after : before).push_back(i);
-        if ((is_inner && nest_.place(s.dst.value).depth <= depth) || (!is_inner && reads_late)) late[s.dst.value] = true;
+// Which sweep of the inner loop completes each value; a statement of the body itself stands before the first sweep that may read
+// it. What lives inside the loop is written and read in one sweep, so a late reader takes its sources along.
+std::vector<int> TaskLowering::find_sweeps(int depth, const std::vector<int>& statements) const {
+    std::vector<int> done(program_.values.size(), 0), at(statements.size(), 0);
+    const auto lives_inside = [&](ValueId v) { return nest_.place(v).written && nest_.place(v).depth > depth; };
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (std::size_t n = 0; n < statements.size(); ++n) {
+            const Statement& s = program_.statements[statements[n]];
+            const bool inner = nest_.depth_of(s) > depth, stays = lives_inside(s.dst.value);
+            int sweep = std::max({at[n], done[s.a.value], s.b ? done[s.b->value] : 0, stays ? done[s.dst.value] : 0});
+            if (sweep > static_cast<int>(statements.size())) internal_error("no sweep computes all in\n{}", to_string(program_));
+            const auto require = [&](ValueId v, int least) { changed |= done[v] < least, done[v] = std::max(done[v], least); };
+            require(s.dst.value, sweep + (inner && !stays));
+            if (lives_inside(s.a.value)) require(s.a.value, sweep);
+            if (s.b && lives_inside(s.b->value)) require(s.b->value, sweep);
+            at[n] = sweep;
+        }
+    }
+    return at;
+}
+
+// Axes are swept as often as there are sums over them that others read; rows may be read a single time.
+std::vector<TaskLowering::Sweep> TaskLowering::sweeps_of(int depth, const std::vector<int>& statements) const {
+    const std::vector<int> at = find_sweeps(depth, statements);
+    std::vector<Sweep> sweeps(1);
+    int swept = 0;
+    for (std::size_t n = 0; n < statements.size(); ++n) {
+        if (at[n] >= static_cast<int>(sweeps.size())) sweeps.resize(at[n] + 1);
+        const bool inner = nest_.depth_of(program_.statements[statements[n]]) > depth;
+        (inner ? sweeps[at[n]].inner : sweeps[at[n]].before).push_back(statements[n]);
+    }
+    for (const Sweep& sweep : sweeps) swept += !sweep.inner.empty();
+    if (swept > 1 && nest_.task().loops[depth].kind != LoopKind::axis)
+        internal_error("a second sweep would be needed in\n{}", to_string(program_));
+    return sweeps;
+}
+
+// What lives inside the loop is gone: another sweep loads it again.
+void TaskLowering::leave_loop(int depth) {
+    for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
+        if (nest_.place(v).depth <= depth) continue;
+        loaded_[v] = false;
+        for (int copy = 0; copy < copies_; ++copy) registers_.erase({v, copy});
     }
 }
 
@@ -159,14 +192,14 @@ void TaskLowering::receiver_loop(int depth, const std::vector<int>& statements, 
 
 // In a convolution `position` counts edges in receiver order and `edge` is the caller's number of it.
 void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Block& block) {
-    edge_ = builder_.new_int("e");
+    edge_position_ = edge_ = builder_.new_int("e");
     if (receiver_ < 0) {
         For rows{edge_, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
         if (schedule_.prefetch > 0) prefetch_rows(statements, Affine::of(edge_), Affine::of(int_row_end) + Affine(-1), rows.body);
         region(depth + 1, statements, rows.body);
         return emit(block, std::move(rows));
     }
-    const IntId position = builder_.new_int("p");
+    const IntId position = edge_position_ = builder_.new_int("p");
     For edges{position, Affine::of(position_), Affine::of(last_of_receiver_), 1, {}};
     edge_rows(statements, position, edges.body);
     if (schedule_.prefetch > 0) prefetch_rows(statements, Affine::of(position), Affine::of(last_) + Affine(-1), edges.body);
@@ -180,7 +213,7 @@ void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position,
     bool edge = false, sender = false;
     const auto look = [&](ValueId v) {
         if (!program_.values[v].binding || in_ring(v)) return;
-        edge |= program_.values[v].row == Row::edge;
+        edge |= program_.values[v].row == Row::edge && !program_.operands[program_.values[v].binding->operand].tile;
         sender |= program_.values[v].row == Row::sender;
     };
     for (const int i : statements) {
@@ -204,17 +237,21 @@ void TaskLowering::axis_loop(int depth, const std::vector<int>& statements, Bloc
     emit(block, std::move(serial));
 }
 
-// A uniform statement that reads a sum over lanes waits for all of its writers: that splits a body into stages.
+// A statement that reads a sum over lanes, or one that other bodies read or write as well, waits for all of its writers here: that
+// splits a body into stages.
 void TaskLowering::stages(int depth, const std::vector<int>& statements, Block& block) {
     if (statements.empty()) return;
+    const Uses here = count_uses(statements);
     std::vector<int> stage_of(program_.values.size(), 0);
     std::vector<std::vector<int>> parts;
     for (const int i : statements) {
         const Statement& s = program_.statements[i];
         int at = stage_of[s.a.value];
         if (s.b) at = std::max(at, stage_of[s.b->value]);
-        const bool sums_lanes = nest_.place(s.dst.value).lane_sum && !program_.is_output(s.dst.value);
-        stage_of[s.dst.value] = std::max(stage_of[s.dst.value], at + (sums_lanes ? 1 : 0));
+        const ValueId dst = s.dst.value;
+        const bool elsewhere = here.writers[dst] != uses_.writers[dst] || here.readers[dst] != uses_.readers[dst];
+        const bool waits = (nest_.place(dst).lane_sum || elsewhere) && !program_.is_output(dst);
+        stage_of[dst] = std::max(stage_of[dst], at + (waits ? 1 : 0));
         if (at >= static_cast<int>(parts.size())) parts.resize(at + 1);
         parts[at].push_back(i);
     }

@@ -60,8 +60,13 @@ class TaskLowering {
     void axis_loop(int depth, const std::vector<int>& statements, Block& block);
     void chunk_loop(int depth, const std::vector<int>& statements, Block& block);
     std::vector<ValueId> inputs_of(const std::vector<int>& statements, int depth) const;
-    void split_by_loop(int depth, const std::vector<int>& statements, std::vector<int>& before, std::vector<int>& inner,
-                       std::vector<int>& after) const;
+    /// What one sweep of the inner loop computes, and what of this body comes before it.
+    struct Sweep {
+        std::vector<int> before, inner;
+    };
+    std::vector<int> find_sweeps(int depth, const std::vector<int>& statements) const;
+    std::vector<Sweep> sweeps_of(int depth, const std::vector<int>& statements) const;
+    void leave_loop(int depth);
     void zero_sums(int depth, const std::vector<int>& inner, Block& block);
     void sum_lanes_of(int depth, const std::vector<int>& writers, Block& block);
     void stages(int depth, const std::vector<int>& statements, Block& block);
@@ -136,7 +141,7 @@ class TaskLowering {
     std::vector<bool> loaded_, stored_;
     Uses uses_;
 
-    IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1;
+    IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1;
     std::map<int, IntId> axis_;          // loop variable of an axis class
 
     RingPlan ring_;

@@ -11,34 +11,45 @@ namespace flashtp {
 
 namespace {
 
+/// Classes that index what a path multiplies: not those whose sum makes the weights before.
+std::vector<bool> channel_classes(const Path& path, const AxisClasses& classes) {
+    std::vector<bool> channel;
+    for (const std::string& name : classes.name) channel.push_back(path.labels[slot_h].find(name) == std::string::npos);
+    return channel;
+}
+
 // The longest axis feeds the lanes best; among equals the one the weight varies fastest in, which is read contiguously.
-int choose_lane_axis(const EdgeProgram& part, const AxisClasses& classes) {
+int choose_lane_axis(const Path& path, const EdgeProgram& part, const AxisClasses& classes) {
+    const std::vector<bool> channel = channel_classes(path, classes);
     int best = -1;
     for (int c = 0; c < static_cast<int>(classes.extent.size()); ++c)
-        if (best < 0 || classes.extent[c] > classes.extent[best]) best = c;
+        if (channel[c] && (best < 0 || classes.extent[c] > classes.extent[best])) best = c;
     if (best < 0) return -1;
     for (ValueId v = 0; v < static_cast<ValueId>(part.values.size()); ++v) {
         const Value& value = part.values[v];
         if (!value.binding || value.binding->view.pair || value.components != 1) continue;
         for (std::size_t axis = 0; axis < value.extents.size(); ++axis) {
             const int c = classes.of[v][axis];
-            if (c >= 0 && value.binding->view.axes[axis].stride == 1 && classes.extent[c] == classes.extent[best]) return c;
+            if (c < 0 || !channel[c] || classes.extent[c] != classes.extent[best]) continue;
+            if (value.binding->view.axes[axis].stride == 1) return c;
         }
     }
     return best;
 }
 
-// Labels of products first, then those only the weight and the output have: sums over the latter feed the former.
+// Labels of products first, then those only the weight and the output have: sums over the latter feed the former. The hidden axis
+// is innermost: its sum makes the weights that all others read.
 std::vector<int> order_serial_axes(const Path& path, const AxisClasses& classes, int lane) {
-    std::vector<std::pair<bool, int>> order;
+    const std::vector<bool> channel = channel_classes(path, classes);
+    std::vector<std::tuple<bool, bool, int>> order;
     for (int c = 0; c < static_cast<int>(classes.extent.size()); ++c) {
         if (c == lane) continue;
         const bool product = (path.labels[slot_x] + path.labels[slot_y]).find(classes.name[c]) != std::string::npos;
-        order.push_back({!product, c});
+        order.push_back({!channel[c], !product, c});
     }
     std::sort(order.begin(), order.end());
     std::vector<int> axes;
-    for (const auto& entry : order) axes.push_back(entry.second);
+    for (const auto& entry : order) axes.push_back(std::get<2>(entry));
     return axes;
 }
 
@@ -49,7 +60,7 @@ std::optional<PathGroup> single_path(int path, const PathProgram& paths, const E
     const AxisClasses classes = axis_classes(part);
     PathGroup group;
     group.paths = {path};
-    group.lane_axis = choose_lane_axis(part, classes);
+    group.lane_axis = choose_lane_axis(paths.paths[path], part, classes);
     if (group.lane_axis >= 0) group.lane_extent = classes.extent[group.lane_axis];
     group.serial_axes = order_serial_axes(paths.paths[path], classes, group.lane_axis);
     return group;

@@ -30,7 +30,11 @@ struct Lowered {
     EdgeProgram edge;
     Schedule schedule;
     std::vector<Kernel> kernels;
+    std::vector<Operand> tiles;  ///< what kernels hand each other besides operands of the program: rows of the edges of a tile
 };
+
+/// Every matrix that kernels touch: the program's operands, then the tiles.
+std::vector<Operand> operands_and_tiles(const Lowered&);
 
 /// Throws UserError for an invalid request, InternalError (with the IR) for a broken invariant.
 Lowered lower(const Problem&, const Request&, const Target&, const LoweringOptions&, Trace&);

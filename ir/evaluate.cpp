@@ -9,7 +9,8 @@
 namespace flashtp {
 namespace {
 
-constexpr int max_labels = 3;  // of one path, over all slots: u, v, w
+constexpr std::array all_slots{slot_x, slot_y, slot_w, slot_z, slot_h};
+constexpr int max_labels = 4;  // of one path, over all slots: u, v, w and the hidden axis h
 
 /// One output component: a compensated sum (Neumaier), so that the oracle's rounding stays below the bound it judges.
 struct Sum {
@@ -28,9 +29,9 @@ struct Sum {
 
 /// Where a path reads and writes: the position in a slot's row is offset + a shift a label + a shift a component.
 struct PathLoops {
-    std::array<std::int64_t, max_labels> extent{1, 1, 1};
-    std::array<std::array<std::vector<std::int64_t>, max_labels>, 4> shift;  ///< by slot, label, index; zero without the label
-    std::array<std::int64_t, 4> offset{}, component_stride{};
+    std::array<std::int64_t, max_labels> extent{1, 1, 1, 1};
+    BySlot<std::array<std::vector<std::int64_t>, max_labels>> shift;  ///< by slot, label, index; zero without the label
+    BySlot<std::int64_t> offset{}, component_stride{};
 };
 
 /// Shifts along one axis. Views are sums over axes, so the other indices may stay at 0 (a pair axis has its own table).
@@ -43,7 +44,7 @@ std::vector<std::int64_t> shifts_along(const View& view, std::size_t axis) {
 PathLoops loops_of(const Path& path) {
     PathLoops loops;
     std::string labels;
-    for (int slot = 0; slot < 4; ++slot) {
+    for (const Slot slot : all_slots) {
         if (!path.views[slot]) continue;
         const View& view = *path.views[slot];
         // Positions along an axis include what all axes give at index 0: counted once in the offset, removed from the shifts.
@@ -68,23 +69,23 @@ PathLoops loops_of(const Path& path) {
     return loops;
 }
 
-/// The rows one edge touches: three factors (1 where the path has no weight) and the written row.
+/// The rows one edge touches: the factors and the written row.
 struct Rows {
-    std::array<const double*, 4> factor{};  ///< by slot; null in the written slot and where there is no weight
+    BySlot<const double*> factor{};  ///< null in the written slot and where the path has no such slot
     Sum* written = nullptr;
 };
 
 /// One coefficient with the position shifts of its components, by slot (the weight has one component).
 struct Product {
     double value;
-    std::array<std::int64_t, 4> shift;
+    BySlot<std::int64_t> shift;
 };
 
-std::vector<Product> products_of(const Path& path, const PathLoops& loops) {
+std::vector<Product> products_of(const Path& path, const PathLoops& loops, double scale) {
     std::vector<Product> products;
     for (const Coefficient& c : path.coefficients) {
         const auto& stride = loops.component_stride;
-        products.push_back({c.value, {c.i * stride[slot_x], c.j * stride[slot_y], 0, c.k * stride[slot_z]}});
+        products.push_back({scale * c.value, {c.i * stride[slot_x], c.j * stride[slot_y], 0, c.k * stride[slot_z], 0}});
     }
     return products;
 }
@@ -92,25 +93,27 @@ std::vector<Product> products_of(const Path& path, const PathLoops& loops) {
 /// All products of one term on one edge: labels outside, coefficients inside.
 class TermOnEdge {
   public:
-    TermOnEdge(const Path& path, Slot written) : loops_(loops_of(path)), products_(products_of(path, loops_)), written_(written) {
-        for (int slot : {slot_x, slot_y, slot_w, slot_z}) {
-            if (slot != written && path.views[slot]) factors_.push_back(slot);
+    TermOnEdge(const Path& path, const Term& term)
+        : loops_(loops_of(path)), products_(products_of(path, loops_, term.scale)), written_(term.written) {
+        for (const Slot slot : all_slots) {
+            if (slot != written_ && path.views[slot]) factors_.push_back(slot);
         }
     }
 
     void operator()(const Rows& rows) const {
-        const auto& [first, second, third] = loops_.extent;
-        for (std::int64_t a = 0; a < first; ++a) {
-            for (std::int64_t b = 0; b < second; ++b) {
-                for (std::int64_t c = 0; c < third; ++c) at(rows, {a, b, c});
-            }
+        std::array<std::int64_t, max_labels> index{};
+        for (bool more = true; more;) {
+            at(rows, index);
+            std::size_t label = max_labels;  // the last label runs fastest
+            while (label > 0 && ++index[label - 1] == loops_.extent[label - 1]) index[--label] = 0;
+            more = label > 0;
         }
     }
 
   private:
     void at(const Rows& rows, const std::array<std::int64_t, max_labels>& index) const {
-        std::array<std::int64_t, 4> base = loops_.offset;
-        for (int slot = 0; slot < 4; ++slot) {
+        BySlot<std::int64_t> base = loops_.offset;
+        for (const Slot slot : all_slots) {
             for (int label = 0; label < max_labels; ++label) base[slot] += loops_.shift[slot][label][index[label]];
         }
         for (const Product& product : products_) {
@@ -147,10 +150,10 @@ void check_map(const char* name, const std::vector<std::int32_t>& map, std::int6
 
 void add_term(const PathProgram& program, const Term& term, const Graph& graph, const std::vector<const double*>& tensors,
               std::vector<std::vector<Sum>>& sums) {
-    const TermOnEdge on_edge(program.paths[term.path], term.written);
+    const TermOnEdge on_edge(program.paths[term.path], term);
     Rows rows;
     for (std::int64_t edge = 0; edge < graph.edges; ++edge) {
-        for (int slot = 0; slot < 4; ++slot) {
+        for (const Slot slot : all_slots) {
             const int id = term.operand[slot];
             if (id < 0) continue;
             const std::int64_t start = graph.row_of(program.operands[id].row, edge) * program.operands[id].width;

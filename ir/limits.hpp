@@ -17,6 +17,7 @@ struct Limit {
 namespace limits {
 inline constexpr Limit max_l{"max_l", 8, "largest degree l of an irrep"};
 inline constexpr Limit max_multiplicity{"max_multiplicity", 65'536, "largest multiplicity of a segment"};
+inline constexpr Limit max_hidden{"max_hidden", 4'096, "hidden channels of radial weights"};
 inline constexpr Limit max_segments{"max_segments", 4'096, "segments in one irreps list"};
 inline constexpr Limit max_instructions{"max_instructions", 4'096, "instructions in one problem"};
 inline constexpr Limit max_row_width{"max_row_width", 1'000'000'000, "elements in a row of an operand"};
@@ -31,7 +32,7 @@ inline constexpr Limit max_json_values{"max_json_values", 65'536, "values and ke
 inline constexpr Limit max_layers{"max_layers", 1'024, "layers in one file"};
 inline constexpr Limit max_name_bytes{"max_name_bytes", 200, "bytes of a problem's name"};
 
-inline constexpr Limit all[] = {max_l,       max_multiplicity, max_segments,   max_instructions, max_row_width, max_work,
+inline constexpr Limit all[] = {max_l,       max_multiplicity, max_hidden, max_segments,   max_instructions, max_row_width, max_work,
                                 max_entries, max_json_bytes,   max_json_depth, max_json_values,  max_layers,    max_name_bytes};
 }  // namespace limits
 

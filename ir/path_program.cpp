@@ -12,8 +12,8 @@
 namespace flashtp {
 namespace {
 
-constexpr std::array slots{slot_x, slot_y, slot_w, slot_z};
-constexpr std::string_view slot_name = "xywz";
+constexpr std::array slots{slot_x, slot_y, slot_h, slot_w, slot_z};
+constexpr std::string_view slot_name = "xywzh";
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -80,9 +80,9 @@ std::vector<std::string> existing(const PathProgram& program, const std::vector<
 PathProgram whole_order(const PathProgram& forward, int order) {
     PathProgram program = forward;
     if (order >= 1) program = reverse(program);
-    if (order >= 2) program = linearize(program, existing(program, {"x", "y", "w"}));
-    if (order >= 3) program = reverse(keep_outputs(program, existing(program, outputs_of_order(2))));
-    return inputs_first(keep_outputs(program, existing(program, outputs_of_order(order))));
+    if (order >= 2) program = linearize(program, existing(program, forward_inputs()));
+    if (order >= 3) program = reverse(keep_outputs(program, existing(program, outputs_of_order(2, forward_inputs()))));
+    return inputs_first(keep_outputs(program, existing(program, outputs_of_order(order, forward_inputs()))));
 }
 
 std::string print(const Path& path, int index) {
@@ -108,7 +108,8 @@ std::string print(const PathProgram& program, const Term& term) {
     for (const Slot slot : slots) {
         if (slot != term.written && term.operand[slot] != -1) factors.push_back(name_of(program, term.operand[slot]));
     }
-    return fmt::format("  {} += path {} of {}\n", name_of(program, term.operand[term.written]), term.path,
+    const std::string scale = term.scale == 1 ? "" : fmt::format("{} times ", term.scale);
+    return fmt::format("  {} += {}path {} of {}\n", name_of(program, term.operand[term.written]), scale, term.path,
                        fmt::join(factors, ", "));
 }
 
@@ -118,7 +119,8 @@ std::string fault_of(const Path& path) {
     for (const Slot slot : slots) {
         const std::string& labels = path.labels[slot];
         if (!path.views[slot]) {
-            if (slot != slot_w || !labels.empty()) return fmt::format("slot {} has no view", slot_name[slot]);
+            const bool optional = slot == slot_h || (slot == slot_w && !path.views[slot_h]);
+            if (!optional || !labels.empty()) return fmt::format("slot {} has no view", slot_name[slot]);
             continue;
         }
         const View& view = *path.views[slot];
@@ -131,10 +133,10 @@ std::string fault_of(const Path& path) {
             if (extents.emplace(labels[axis], extent).first->second != extent)
                 return fmt::format("label {} has two extents", labels[axis]);
         }
-        if (slot == slot_w && view.components != 1) return "a weight has one component";
+        if ((slot == slot_w || slot == slot_h) && view.components != 1) return "a weight has one component";
     }
     for (const Coefficient& c : path.coefficients) {
-        const std::array component{c.i, c.j, 0, c.k};
+        const BySlot<int> component{c.i, c.j, 0, c.k, 0};
         for (const Slot slot : slots) {
             if (!path.views[slot]) continue;
             if (component[slot] < 0 || component[slot] >= path.views[slot]->components)
@@ -230,7 +232,7 @@ PathProgram derivative(const PathProgram& forward, const Request& request) {
     validate(request);
     PathProgram program = drop_inputs(whole_order(forward, request.order), request.absent);
     for (const std::string& name : request.outputs) {
-        if (program.find(name) < 0) user_error("output {} of order {}: the problem has no weights", name, request.order);
+        if (program.find(name) < 0) user_error("output {} of order {}: the problem has no such operand", name, request.order);
     }
     if (!request.outputs.empty()) program = keep_outputs(program, request.outputs);
     verify(program);

@@ -13,8 +13,11 @@
 
 namespace flashtp {
 
-/// The four places of a path: z[labels z][k] += sum C_ijk x[labels x][i] y[labels y][j] w[labels w].
-enum Slot { slot_x = 0, slot_y = 1, slot_w = 2, slot_z = 3 };
+/// The places of a path: z[labels z][k] += sum C_ijk x[labels x][i] y[labels y][j] h[labels h] w[labels w]. Radial weights are a
+/// product: h is the hidden layer, w the matrix, and their common label is summed. Otherwise there is no h.
+enum Slot { slot_x = 0, slot_y = 1, slot_w = 2, slot_z = 3, slot_h = 4 };
+template <class T>
+using BySlot = std::array<T, 5>;
 
 /// C_ijk times the path's coefficient; i, j, k are components of x, y, z.
 struct Coefficient {
@@ -23,21 +26,23 @@ struct Coefficient {
     friend bool operator==(const Coefficient&, const Coefficient&) = default;
 };
 
-/// One instruction with its views and labels; an axis of extent 1 has no label. An unweighted path has no view of w.
+/// One instruction with its views and labels; an axis of extent 1 has no label. An unweighted path has no view of w, and only
+/// radial weights have one of h. Paths of one instruction differ in where their weights come from: these add up.
 struct Path {
     int instruction = 0;
-    std::array<std::optional<View>, 4> views;  ///< by Slot
-    std::array<std::string, 4> labels;         ///< one letter an axis of the view
+    BySlot<std::optional<View>> views;
+    BySlot<std::string> labels;  ///< one letter an axis of the view
     std::vector<Coefficient> coefficients;
     std::string name;  ///< "1o x 2e -> 3o uvu" with segment indices, for comments
     friend bool operator==(const Path&, const Path&) = default;
 };
 
-/// The sum a path contributes with the given operands in its slots; the operand in `written` receives it.
+/// The sum a path contributes, times `scale`, with the given operands in its slots; the operand in `written` receives it.
 struct Term {
     int path = 0;
-    std::array<int, 4> operand{-1, -1, -1, -1};  ///< index into operands by Slot; -1: the path has no weight
+    BySlot<int> operand{-1, -1, -1, -1, -1};  ///< index into operands; -1: the path has no such slot
     Slot written = slot_z;
+    double scale = 1;
     friend bool operator==(const Term&, const Term&) = default;
 };
 

@@ -109,6 +109,10 @@ std::int64_t entries_bound(int l1, int l2, int l3) {
     return 2 * std::min({d1 * d2, d2 * d3, d1 * d3});
 }
 
+double largest_of(DType dtype) {
+    return dtype == DType::float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+}
+
 /// Every weight takes part in a multiply-add, so that the limit on work bounds the row of weights as well.
 void check_work(const Problem& problem) {
     std::int64_t entries = 0, work = 0;
@@ -128,10 +132,23 @@ void check_work(const Problem& problem) {
     }
 }
 
+/// The product is work an edge as well: it bounds the matrix.
+void check_radial(const Problem& problem) {
+    if (!problem.radial) return;
+    const Radial& radial = *problem.radial;
+    if (radial.hidden < 1) user_error("radial: hidden is {}; it must be 1 or more", radial.hidden);
+    check_limit(limits::max_hidden, "radial: hidden", radial.hidden);
+    const double largest = largest_of(problem.dtype);
+    if (!std::isfinite(radial.scale) || radial.scale == 0 || std::abs(radial.scale) > largest)
+        user_error("radial: scale is {}; it must be finite, fit {} and not be zero", radial.scale, to_string(problem.dtype));
+    if (problem.shared_weights) user_error("radial: weights of a hidden layer belong to an edge each; shared_weights must be false");
+    if (weight_numel(problem) == 0) user_error("radial: no instruction has weights");
+    check_limit(limits::max_work, "radial: hidden times weights", saturating_multiply(radial.hidden, weight_numel(problem)));
+}
+
 void check_coefficients(const Problem& problem) {
     const std::vector<double> coefficients = path_coefficients(problem);
-    const double largest =
-        problem.dtype == DType::float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+    const double largest = largest_of(problem.dtype);
     for (std::size_t n = 0; n < coefficients.size(); ++n)
         if (!(coefficients[n] <= largest))
             user_error("{}: its coefficient {} does not fit {}; check path_weight and the variances",
@@ -197,6 +214,7 @@ void validate(const Problem& problem) {
     check_limit(limits::max_instructions, "instructions", count(problem.instructions.size()));
     for (std::size_t n = 0; n < problem.instructions.size(); ++n) check_instruction(problem, n);
     check_work(problem);
+    check_radial(problem);
     check_coefficients(problem);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,15 @@ struct Instruction {
     friend bool operator==(const Instruction&, const Instruction&) = default;
 };
 
+/// Weights that the last layer of a radial network makes: w[e] = scale * h[e] W2 (+ b). The operands are h, a row an edge, the
+/// matrix W2 [hidden][weight_numel] and, with a bias, the row b; w itself is no operand.
+struct Radial {
+    std::int64_t hidden = 0;
+    double scale = 1;
+    bool bias = false;
+    friend bool operator==(const Radial&, const Radial&) = default;
+};
+
 struct Problem {
     std::string name;
     Irreps irreps_in1, irreps_in2, irreps_out;
@@ -37,6 +47,7 @@ struct Problem {
     IrrepNormalization irrep_normalization = IrrepNormalization::component;
     PathNormalization path_normalization = PathNormalization::element;
     bool shared_weights = false;  ///< one weight row for all edges instead of one an edge
+    std::optional<Radial> radial;  ///< weights are produced, not given
     bool convolution = true;      ///< x is gathered by sender and the result summed by receiver; else every row is its own edge
     bool deterministic = false;   ///< the same inputs give the same bits in every run, for any number of threads
     DType dtype = DType::float32;

@@ -124,6 +124,27 @@ void read(const json& value, std::vector<Instruction>& target) {
     }
 }
 
+void check_keys(const json& object, const std::vector<std::string_view>& names) {
+    for (const auto& item : object.items())
+        if (std::find(names.begin(), names.end(), item.key()) == names.end())
+            user_error("unknown key {}{}", quote(item.key()), did_you_mean(item.key(), names));
+}
+
+void read(const json& value, std::optional<Radial>& target) {
+    if (!value.is_object()) wrong_type(value, R"(an object such as {"hidden": 64})");
+    check_keys(value, {"hidden", "scale", "bias"});
+    const auto given = [&](const char* key, auto action) {
+        const auto found = value.find(key);
+        if (found != value.end() && !found->is_null()) with_context(key, [&] { action(*found); });
+    };
+    Radial radial;
+    if (!value.contains("hidden")) user_error("missing key \"hidden\"");
+    radial.hidden = read_index(value["hidden"], "hidden");
+    given("scale", [&](const json& v) { radial.scale = as_number(v); });
+    given("bias", [&](const json& v) { radial.bias = as_bool(v); });
+    target = radial;
+}
+
 template <class Enum>
 ordered_json write(Enum value) {
     return to_string(value);
@@ -135,6 +156,11 @@ ordered_json write(const Irreps& value) { return to_string(value); }
 
 /// Empty is e3nn's None, which stands for all ones.
 ordered_json write(const std::vector<double>& value) { return value.empty() ? ordered_json(nullptr) : ordered_json(value); }
+
+ordered_json write(const std::optional<Radial>& value) {
+    if (!value) return nullptr;
+    return {{"hidden", value->hidden}, {"scale", value->scale}, {"bias", value->bias}};
+}
 
 ordered_json write(const std::vector<Instruction>& value) {
     ordered_json list = ordered_json::array();
@@ -167,6 +193,7 @@ const std::vector<Key> keys{
     key<&Problem::irrep_normalization>("irrep_normalization"),
     key<&Problem::path_normalization>("path_normalization"),
     key<&Problem::shared_weights>("shared_weights"),
+    key<&Problem::radial>("radial"),
     key<&Problem::convolution>("convolution"),
     key<&Problem::deterministic>("deterministic"),
     key<&Problem::dtype>("dtype"),
@@ -175,16 +202,9 @@ const std::vector<Key> keys{
     key<&Problem::layout_out>("layout_out"),
 };
 
-void check_keys_are_known(const json& object) {
-    const std::vector<std::string_view> names = problem_keys();
-    for (const auto& item : object.items())
-        if (std::find(names.begin(), names.end(), item.key()) == names.end())
-            user_error("unknown key {}{}", quote(item.key()), did_you_mean(item.key(), names));
-}
-
 /// null stands for the default, as None does in e3nn.
 Problem read_object(const json& object) {
-    check_keys_are_known(object);
+    check_keys(object, problem_keys());
     Problem problem;
     for (const Key& known : keys) {
         const auto found = object.find(known.name);

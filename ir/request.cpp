@@ -14,6 +14,17 @@ void check_order(int order) {
     if (order < 0 || order > highest_order) user_error("order {}: must be from 0 to {}", order, highest_order);
 }
 
+std::vector<std::string> prefixed(const std::string& prefix, const std::vector<std::string>& names) {
+    std::vector<std::string> result;
+    for (const std::string& name : names) result.push_back(prefix + name);
+    return result;
+}
+
+std::vector<std::string> joined(std::vector<std::string> names, const std::vector<std::string>& more) {
+    names.insert(names.end(), more.begin(), more.end());
+    return names;
+}
+
 /// Each name is one of the allowed ones and appears once.
 void check_names(const std::vector<std::string>& names, const std::vector<std::string>& allowed, const char* what, int order) {
     for (std::size_t n = 0; n < names.size(); ++n) {
@@ -30,28 +41,33 @@ void check_names(const std::vector<std::string>& names, const std::vector<std::s
 
 }  // namespace
 
-std::vector<std::string> outputs_of_order(int order) {
+const std::vector<std::string>& forward_inputs() {
+    static const std::vector<std::string> names{"x", "y", "w", "h", "W2", "b"};
+    return names;
+}
+
+std::vector<std::string> outputs_of_order(int order, const std::vector<std::string>& inputs) {
     check_order(order);
     switch (order) {
     case 0: return {"z"};
-    case 1: return {"d_x", "d_y", "d_w"};
-    case 2: return {"t_z", "t_d_x", "t_d_y", "t_d_w"};
-    default: return {"d_x", "d_y", "d_w", "d_d_z", "d_t_x", "d_t_y", "d_t_w"};
+    case 1: return prefixed("d_", inputs);
+    case 2: return joined({"t_z"}, prefixed("t_d_", inputs));
+    default: return joined(joined(prefixed("d_", inputs), {"d_d_z"}), prefixed("d_t_", inputs));
     }
 }
 
-std::vector<std::string> cotangents_of_order(int order) {
+std::vector<std::string> cotangents_of_order(int order, const std::vector<std::string>& inputs) {
     check_order(order);
     switch (order) {
-    case 2: return {"t_x", "t_y", "t_w"};
-    case 3: return {"t_x", "t_y", "t_w", "d_t_z", "d_t_d_x", "d_t_d_y", "d_t_d_w"};
+    case 2: return prefixed("t_", inputs);
+    case 3: return joined(joined(prefixed("t_", inputs), {"d_t_z"}), prefixed("d_t_d_", inputs));
     default: return {};
     }
 }
 
 void validate(const Request& request) {
-    check_names(request.outputs, outputs_of_order(request.order), "output", request.order);
-    check_names(request.absent, cotangents_of_order(request.order), "absent cotangent", request.order);
+    check_names(request.outputs, outputs_of_order(request.order, forward_inputs()), "output", request.order);
+    check_names(request.absent, cotangents_of_order(request.order, forward_inputs()), "absent cotangent", request.order);
 }
 
 std::string to_string(const Request& request) {

@@ -6,7 +6,7 @@
 
 namespace flashtp {
 
-/// Order 0: x, y, w -> z.
+/// Order 0: x, y, w -> z. Radial problems have h, W2 (and b) in the place of w at every order below.
 /// Order 1 (backward): x, y, w, d_z -> d_x, d_y, d_w.
 /// Order 2 (double backward): x, y, w, d_z and the cotangents t_x, t_y, t_w of (d_x, d_y, d_w)
 ///   -> t_z (gradient of d_z), t_d_x, t_d_y, t_d_w (gradients of x, y, w).
@@ -20,10 +20,12 @@ struct Request {
     friend bool operator==(const Request&, const Request&) = default;
 };
 
-/// All outputs of an order, in the order above.
-std::vector<std::string> outputs_of_order(int order);
+/// The inputs that forward programs can have: x, y, w, h, W2, b.
+const std::vector<std::string>& forward_inputs();
+/// All outputs of an order, in the order above, for forward programs with these inputs.
+std::vector<std::string> outputs_of_order(int order, const std::vector<std::string>& inputs = {"x", "y", "w"});
 /// All cotangents of an order that may be absent.
-std::vector<std::string> cotangents_of_order(int order);
+std::vector<std::string> cotangents_of_order(int order, const std::vector<std::string>& inputs = {"x", "y", "w"});
 /// Checks names against the two lists. Throws UserError.
 void validate(const Request&);
 /// "order 2, outputs t_z t_d_x, absent t_w".

@@ -158,6 +158,17 @@ Ring parse_ring(const Json& json) {
     return ring;
 }
 
+ProductBlocks parse_products(const Json& json) {
+    Object object(json, "schedule products");
+    ProductBlocks blocks;
+    object.integer("rows", blocks.rows, 1, 16);
+    object.integer("vectors", blocks.vectors, 1, 16);
+    object.integer("sums", blocks.sums, 1, 16);
+    object.integer("panel", blocks.panel, 1, 65536);
+    object.finish();
+    return blocks;
+}
+
 }  // namespace
 
 std::string to_string(const Schedule& s) {
@@ -169,6 +180,9 @@ std::string to_string(const Schedule& s) {
                             copy_names[static_cast<std::size_t>(s.ring.copy)]);
     if (s.stage_rows) text += "receiver rows pass through shared memory\n";
     if (s.bulk_reduce) text += "sender rows leave by bulk reduction\n";
+    if (s.tile_edges > 0)
+        text += fmt::format("weights are made for {} edges at a time, blocks of {} rows by {} vectors, {} sums in panels of {}\n",
+                            s.tile_edges, s.products.rows, s.products.vectors, s.products.sums, s.products.panel);
     if (s.prefetch > 0) text += fmt::format("rows are asked for {} edges ahead\n", s.prefetch);
     if (s.deterministic) text += "sums that meet in memory are added in a fixed order\n";
     if (!s.reason.empty()) text += fmt::format("because: {}\n", s.reason);
@@ -186,6 +200,12 @@ std::string to_json(const Schedule& s) {
                        {"ring", ring},
                        {"stage_rows", s.stage_rows},
                        {"bulk_reduce", s.bulk_reduce},
+                       {"tile_edges", s.tile_edges},
+                       {"products",
+                        {{"rows", s.products.rows},
+                         {"vectors", s.products.vectors},
+                         {"sums", s.products.sums},
+                         {"panel", s.products.panel}}},
                        {"prefetch", s.prefetch},
                        {"deterministic", s.deterministic},
                        {"warps_per_block", s.warps_per_block},
@@ -206,6 +226,8 @@ Schedule parse_schedule(std::string_view text) {
     if (const Json* ring = object.find("ring")) s.ring = parse_ring(*ring);
     object.flag("stage_rows", s.stage_rows);
     object.flag("bulk_reduce", s.bulk_reduce);
+    object.integer("tile_edges", s.tile_edges, 0, 65536);
+    if (const Json* products = object.find("products")) s.products = parse_products(*products);
     object.integer("prefetch", s.prefetch, 0, 64);
     object.flag("deterministic", s.deterministic);
     object.integer("warps_per_block", s.warps_per_block, 1, 32);

@@ -37,12 +37,24 @@ struct Ring {
     friend bool operator==(const Ring&, const Ring&) = default;
 };
 
+/// Registers and cache that products over a tile's edges take (docs/design/fused-radial.md). Sums over hidden channels and over
+/// edges have rows * vectors accumulators, sums over weights rows * sums.
+struct ProductBlocks {
+    int rows = 4;      ///< edges, or hidden channels of a sum over edges; a power of two
+    int vectors = 3;   ///< of weights
+    int sums = 2;      ///< hidden channels of a sum over weights
+    int panel = 512;   ///< weights of which partial sums are added up together
+    friend bool operator==(const ProductBlocks&, const ProductBlocks&) = default;
+};
+
 struct Schedule {
-    std::vector<Task> tasks;
+    std::vector<Task> tasks;    ///< of the convolution; where weights have a tile, of the part between the products
     bool receiver_stationary = false;  ///< rows handed to warps or threads are receivers, else edges
     Ring ring;
     bool stage_rows = false;    ///< receiver rows and gradients pass through shared memory for coalesced access (mul_ir on GPUs)
     bool bulk_reduce = false;   ///< sender rows leave by bulk reduction from shared memory (SM90 and newer)
+    int tile_edges = 0;         ///< edges whose weights are made at a time, in cache; 0: an edge's, where they are used
+    ProductBlocks products;
     int prefetch = 0;           ///< edges ahead of the one at hand whose rows are asked for
     bool deterministic = false; ///< sums that meet in memory are added in an order that no run and no number of threads changes
     int warps_per_block = 4;

@@ -30,6 +30,7 @@ struct Operand {
     std::int64_t width = 0;
     Row row = Row::edge;
     Role role = Role::input;
+    bool tile = false;  ///< of a thread's own: its rows are the edges it works on, in the order of receivers
     friend bool operator==(const Operand&, const Operand&) = default;
 };
 

@@ -26,14 +26,6 @@ std::int64_t edges_in_block(std::int64_t edge_bytes) {
     return std::clamp<std::int64_t>(block_bytes / edge_bytes, 8, most_edges_per_block);
 }
 
-RowRange block_at(const GraphView& graph, bool receiver_rows, std::int64_t begin, std::int64_t end, std::int64_t edges_per_block) {
-    if (!receiver_rows) return {begin, std::min(end, begin + edges_per_block)};
-    const std::int64_t last = std::min(end, begin + rows_per_block);
-    std::int64_t row = begin + 1;
-    while (row < last && graph.row_ptr[row + 1] - graph.row_ptr[begin] <= edges_per_block) ++row;
-    return {begin, row};
-}
-
 template <class T>
 void add(std::byte* to, const std::byte* from, std::int64_t count) {
     T* const sum = reinterpret_cast<T*>(to);
@@ -109,9 +101,9 @@ class CpuRunner::AlignedMemory {
     std::int64_t size_ = 0;
 };
 
-/// By output and part. The first part needs none: it adds to the output itself.
 struct CpuRunner::Memory {
-    std::vector<std::vector<AlignedMemory>> copies;
+    std::vector<std::vector<AlignedMemory>> copies;  ///< by output and part; the first part needs none, it adds to the output itself
+    std::vector<std::vector<AlignedMemory>> tiles;   ///< by tile and part
 };
 
 struct CpuRunner::Run {
@@ -125,6 +117,7 @@ struct CpuRunner::Run {
     std::vector<std::vector<RowRange>> touched;          ///< by output with shared rows, part: rows the private copy holds
     std::vector<std::vector<std::byte*>> copies;         ///< by output, part; for the rows in `touched`
     std::vector<std::vector<LaunchArguments>> launches;  ///< by part, kernel
+    std::vector<std::vector<std::byte*>> tiles;          ///< by tile, part
 
     std::byte* output(const OutputRule& o) const {
         return static_cast<std::byte*>(operands[static_cast<std::size_t>(o.operand)]);
@@ -139,13 +132,26 @@ struct CpuRunner::Run {
     }
 };
 
-CpuRunner::CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype, bool deterministic)
-    : outputs_(output_rules(kernels, operands, dtype)), edge_bytes_(bytes_of_an_edge(operands, dtype)), deterministic_(deterministic) {
-    for (std::size_t k = 0; k < kernels.size(); ++k) {
-        const bool receiver_rows = kernels[k].receiver_rows;
-        arguments_.emplace_back(kernels[k], operands);
-        if (passes_.empty() || passes_.back().receiver_rows != receiver_rows) passes_.push_back({k, k, receiver_rows});
+CpuRunner::CpuRunner(const Lowered& lowered, DType dtype)
+    : outputs_(output_rules(lowered.kernels, lowered.edge.operands, dtype)), tiles_(lowered.tiles), dtype_(dtype),
+      edge_bytes_(bytes_of_an_edge(lowered.edge.operands, dtype)),
+      edges_per_block_(tiles_.empty() ? edges_in_block(edge_bytes_) : lowered.schedule.tile_edges),
+      deterministic_(lowered.schedule.deterministic) {
+    const std::vector<Operand> operands = operands_and_tiles(lowered);
+    const bool convolution = std::ranges::any_of(lowered.kernels, &Kernel::receiver_rows);
+    for (std::size_t k = 0; k < lowered.kernels.size(); ++k) {
+        const Kernel& kernel = lowered.kernels[k];
+        arguments_.emplace_back(kernel, operands);
+        receiver_rows_.push_back(kernel.receiver_rows);
+        const bool by_receiver = tiles_.empty() ? kernel.receiver_rows : convolution;
+        if (passes_.empty() || passes_.back().receiver_rows != by_receiver) passes_.push_back({k, k, by_receiver});
         passes_.back().last = k + 1;
+        for (std::size_t a = 0; a < arguments_[k].sources().size(); ++a) {
+            const int tile = arguments_[k].sources()[a] - static_cast<int>(lowered.edge.operands.size());
+            if (tile < 0) continue;
+            const auto buffer = std::ranges::find(kernel.buffers, tiles_[static_cast<std::size_t>(tile)].name, &Buffer::name);
+            tile_uses_.push_back({k, a, static_cast<std::size_t>(tile), buffer->zeroed});
+        }
     }
 }
 
@@ -210,6 +216,50 @@ void CpuRunner::prepare(Run& run) const {
         }
     }
     for (int part = 0; part < run.parts; ++part) set_arguments(run, part);
+    prepare_tiles(run);
+}
+
+RowRange CpuRunner::block_at(const GraphView& graph, const Pass& pass, std::int64_t begin, std::int64_t end) const {
+    if (!pass.receiver_rows) return {begin, std::min(end, begin + edges_per_block_)};
+    const std::int64_t last = std::min(end, begin + rows_per_block);
+    std::int64_t row = begin + 1;
+    while (row < last && graph.row_ptr[row + 1] - graph.row_ptr[begin] <= edges_per_block_) ++row;
+    return {begin, row};
+}
+
+// More than a block's share where one receiver has more.
+std::int64_t CpuRunner::most_edges_in_block(const GraphView& graph, const Pass& pass, RowRange rows) const {
+    std::int64_t most = std::min(edges_per_block_, graph.edges);
+    if (!pass.receiver_rows) return most;
+    for (std::int64_t row = rows.begin; row < rows.end; ++row)
+        most = std::max<std::int64_t>(most, graph.row_ptr[row + 1] - graph.row_ptr[row]);
+    return most;
+}
+
+std::int64_t CpuRunner::tile_row_bytes(std::size_t tile) const {
+    return tiles_[tile].width * static_cast<std::int64_t>(size_of(dtype_));
+}
+
+void CpuRunner::prepare_tiles(Run& run) const {
+    run.memory->tiles.resize(tiles_.size());
+    for (std::size_t t = 0; t < tiles_.size(); ++t) {
+        auto& memory = run.memory->tiles[t];
+        if (memory.size() < static_cast<std::size_t>(run.parts)) memory = std::vector<AlignedMemory>(run.parts);
+        auto& tiles = run.tiles.emplace_back();
+        for (int part = 0; part < run.parts; ++part) {
+            const std::int64_t edges = most_edges_in_block(run.graph, passes_[0], run.rows[0][part]);
+            tiles.push_back(memory[part].at_least(edges * tile_row_bytes(t)));
+        }
+    }
+}
+
+/// Kernels address the rows of a tile by the edges' positions.
+void CpuRunner::place_tiles(const Run& run, int part, RowRange edges, std::vector<LaunchArguments>& launches) const {
+    for (const TileUse& use : tile_uses_) {
+        const auto before = static_cast<std::uintptr_t>(edges.begin * tile_row_bytes(use.tile));
+        launches[use.kernel].buffers[use.argument] =
+            reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(run.tiles[use.tile][part]) - before);
+    }
 }
 
 void CpuRunner::zero(const Run& run, int thread) const {
@@ -229,6 +279,7 @@ void CpuRunner::zero(const Run& run, int thread) const {
 /// The arguments of every kernel for one part.
 void CpuRunner::set_arguments(Run& run, int part) const {
     std::vector<void*> operands(run.operands.begin(), run.operands.end());
+    operands.resize(operands.size() + tiles_.size());
     for (std::size_t o = 0; o < outputs_.size(); ++o) {
         if (!run.is_private(outputs_[o], part)) continue;
         // Kernels address rows from row 0, which the copy need not hold.
@@ -246,14 +297,25 @@ void CpuRunner::set_arguments(Run& run, int part) const {
     }
 }
 
+void CpuRunner::zero_tiles(const Run& run, int part, std::size_t kernel, RowRange edges) const {
+    for (const TileUse& use : tile_uses_) {
+        if (use.kernel != kernel || !use.zeroed || edges.empty()) continue;
+        std::memset(run.tiles[use.tile][part], 0, static_cast<std::size_t>((edges.end - edges.begin) * tile_row_bytes(use.tile)));
+    }
+}
+
 void CpuRunner::run_pass(const Run& run, std::size_t index, int part) const {
     const Pass& pass = passes_[index];
     const RowRange rows = run.rows[index][part];
-    const std::int64_t edges = edges_in_block(edge_bytes_);
+    std::vector<LaunchArguments> launches = run.launches[part];  // tiles move with the blocks
     for (std::int64_t begin = rows.begin; begin < rows.end;) {
-        const RowRange block = block_at(run.graph, pass.receiver_rows, begin, rows.end, edges);
+        const RowRange block = block_at(run.graph, pass, begin, rows.end);
+        const RowRange edges = pass.receiver_rows ? RowRange{run.graph.row_ptr[block.begin], run.graph.row_ptr[block.end]} : block;
+        place_tiles(run, part, edges, launches);
         for (std::size_t k = pass.first; k < pass.last; ++k) {
-            run.modules[k]->launch(run.launches[part][k], block.begin, block.end);
+            zero_tiles(run, part, k, edges);
+            const RowRange mine = receiver_rows_[k] ? block : edges;
+            run.modules[k]->launch(launches[k], mine.begin, mine.end);
         }
         begin = block.end;
     }
@@ -283,7 +345,7 @@ void CpuRunner::add_copies(const Run& run, int thread) const {
 void CpuRunner::run(std::span<void* const> operands, const GraphView& graph, std::span<const std::unique_ptr<Module>> modules,
                     int threads, const ParallelFor& pool) {
     std::unique_ptr<Memory> memory = take_memory();
-    Run run{operands, graph, modules, threads, parts_of(graph, threads), memory.get(), {}, {}, {}, {}};
+    Run run{operands, graph, modules, threads, parts_of(graph, threads), memory.get(), {}, {}, {}, {}, {}};
     prepare(run);
     if (std::ranges::any_of(outputs_, &OutputRule::zeroed)) pool(threads, [&](int thread) { zero(run, thread); });
     for (std::size_t pass = 0; pass < passes_.size(); ++pass) {

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "ir/kernel.hpp"
+#include "compiler/pipeline.hpp"
 #include "runtime/arguments.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/graph_view.hpp"
@@ -32,9 +32,9 @@ std::vector<RowRange> split_evenly(std::int64_t count, int parts);
 /// Runs kernels on the calling thread and helpers. Memory for private copies is kept between runs. Thread-safe.
 class CpuRunner {
   public:
-    /// `operands` are in the order of the pointers that `run` gets. `dtype` is that of
-    /// outputs which no kernel writes. `deterministic`: the number of threads does not change the bits either.
-    CpuRunner(const std::vector<Kernel>& kernels, const std::vector<Operand>& operands, DType dtype, bool deterministic);
+    /// `run` gets pointers in the order of the program's operands. `dtype` is that of outputs which no kernel writes. In a
+    /// deterministic schedule the number of threads does not change the bits either.
+    CpuRunner(const Lowered&, DType dtype);
     ~CpuRunner();
 
     /// Same operands, graph and number of threads give the same bits: every thread adds to its own copy of rows that several
@@ -44,19 +44,32 @@ class CpuRunner {
              const ParallelFor& pool);
 
   private:
-    /// Consecutive kernels over the same rows: they take turns on each block of rows, so that caches serve all of them.
+    /// Consecutive kernels over the same rows, or all that tiles connect: they take turns on each block of rows, so that caches serve
+    /// all of them.
     struct Pass {
         std::size_t first = 0, last = 0;  ///< kernels [first, last)
         bool receiver_rows = false;
     };
     class AlignedMemory;
-    struct Memory;  ///< private copies of one run
+    struct Memory;  ///< private copies of one run, and its tiles
     struct Run;     ///< one run's state
 
     std::unique_ptr<Memory> take_memory();
     void give_back(std::unique_ptr<Memory>);
 
+    /// Where a kernel gets a tile, and whether it has to find zeros there.
+    struct TileUse {
+        std::size_t kernel, argument, tile;
+        bool zeroed;
+    };
+
     int parts_of(const GraphView&, int threads) const;
+    RowRange block_at(const GraphView&, const Pass&, std::int64_t begin, std::int64_t end) const;
+    std::int64_t most_edges_in_block(const GraphView&, const Pass&, RowRange rows) const;
+    void prepare_tiles(Run&) const;
+    void place_tiles(const Run&, int part, RowRange edges, std::vector<LaunchArguments>&) const;
+    void zero_tiles(const Run&, int part, std::size_t kernel, RowRange edges) const;
+    std::int64_t tile_row_bytes(std::size_t tile) const;
     void prepare(Run&) const;
     void zero(const Run&, int thread) const;
     void set_arguments(Run&, int part) const;
@@ -66,7 +79,11 @@ class CpuRunner {
     std::vector<ArgumentList> arguments_;  ///< by kernel
     std::vector<Pass> passes_;
     std::vector<OutputRule> outputs_;
-    std::int64_t edge_bytes_;
+    std::vector<Operand> tiles_;
+    std::vector<TileUse> tile_uses_;
+    std::vector<bool> receiver_rows_;  ///< by kernel
+    DType dtype_;
+    std::int64_t edge_bytes_, edges_per_block_;
     bool deterministic_;
     struct Idle {
         std::mutex mutex;

@@ -31,14 +31,14 @@ Program::Program(Parts parts) : parts_(std::move(parts)), launches_(parts_.lower
         operands_.push_back({o.name, o.role, o.row, o.width, dtype, o.role == Role::output});
     }
     for (const Kernel& kernel : parts_.lowered.kernels) {
-        arguments_.emplace_back(kernel, operands);
+        arguments_.emplace_back(kernel, operands_and_tiles(parts_.lowered));
         for (const int source : arguments_.back().sources()) {
-            if (source >= 0) operands_[static_cast<std::size_t>(source)].used = true;
+            if (source >= 0 && source < std::ssize(operands_)) operands_[static_cast<std::size_t>(source)].used = true;
         }
     }
     outputs_ = output_rules(parts_.lowered.kernels, operands, dtype);
     if (is_cuda(parts_.target)) return;
-    cpu_ = std::make_unique<CpuRunner>(parts_.lowered.kernels, operands, dtype, parts_.lowered.schedule.deterministic);
+    cpu_ = std::make_unique<CpuRunner>(parts_.lowered, dtype);
 }
 
 Program::~Program() = default;

@@ -90,8 +90,12 @@ InterpreterBuffer index_buffer(const std::string& name, const GraphView& graph) 
 
 std::vector<ProgramOperand> program_operands(const Lowered& lowered, DType dtype) {
     std::vector<ProgramOperand> operands;
-    for (const Operand& o : lowered.edge.operands) operands.push_back({o.name, o.role, o.row, o.width, dtype, true});
+    for (const Operand& o : operands_and_tiles(lowered)) operands.push_back({o.name, o.role, o.row, o.width, dtype, true});
     return operands;
+}
+
+std::size_t index_of(const std::vector<ProgramOperand>& operands, const std::string& name) {
+    return static_cast<std::size_t>(std::ranges::find(operands, name, &ProgramOperand::name) - operands.begin());
 }
 
 }  // namespace
@@ -116,7 +120,8 @@ HostOperands::HostOperands(const std::vector<ProgramOperand>& operands, const Sa
         const auto count = static_cast<std::size_t>(sample.graph.rows(operand.row) * operand.width);
         // All bits set is a NaN in both types.
         std::vector<std::byte>& memory = memory_.emplace_back(count * size_of(operand.dtype), std::byte{0xff});
-        if (operand.role == Role::input) to_dtype(sample.inputs.at(operand.name), operand.dtype, memory.data());
+        const auto input = sample.inputs.find(operand.name);  // tiles are none
+        if (input != sample.inputs.end()) to_dtype(input->second, operand.dtype, memory.data());
     }
 }
 
@@ -204,8 +209,13 @@ Tensors run_interpreted(const Lowered& lowered, DType dtype, const Sample& sampl
         for (const Buffer& buffer : kernel.buffers) {
             if (buffer.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(buffer.name, graph));
             if (buffer.kind != BufferKind::operand) continue;
-            const auto at = static_cast<std::size_t>(lowered.edge.find_operand(buffer.name));
+            const std::size_t at = index_of(signature, buffer.name);
             arguments.buffers.push_back({pointers[at], graph.rows(signature[at].row) * signature[at].width});
+        }
+        for (const Buffer& buffer : kernel.buffers) {
+            if (!buffer.operand || !buffer.operand->tile || !buffer.zeroed) continue;
+            const std::span<std::byte> tile = operands.memory()[index_of(signature, buffer.name)];
+            std::fill(tile.begin(), tile.end(), std::byte{0});
         }
         arguments.rows = kernel.receiver_rows ? graph.receivers : graph.edges;
         arguments.rows_per_warp = rows_per_warp;

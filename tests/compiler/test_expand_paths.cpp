@@ -206,20 +206,20 @@ TEST_CASE("operands and their rows") {
     const PathProgram unweighted = expand_paths(problem);
     CHECK(unweighted.find("w") == -1);
     CHECK_FALSE(unweighted.paths[0].views[slot_w].has_value());
-    CHECK(unweighted.terms[0].operand == std::array{0, 1, -1, 2});
+    CHECK(unweighted.terms[0].operand == BySlot<int>{0, 1, -1, 2, -1});
 }
 
 TEST_CASE("an axis of extent 1 has no label") {
     const Path path = expand_paths(small_problem(ConnectionMode::uvu, 4, 1, 4)).paths[0];
-    CHECK(path.labels == std::array<std::string, 4>{"u", "", "u", "u"});
+    CHECK(path.labels == BySlot<std::string>{"u", "", "u", "u"});
     CHECK(path.views[slot_y]->axes.empty());
     const Path none = expand_paths(small_problem(ConnectionMode::uvuv, 1, 1, 1)).paths[0];
-    CHECK(none.labels == std::array<std::string, 4>{"", "", "", ""});
+    CHECK(none.labels == BySlot<std::string>{"", "", "", ""});
 }
 
 TEST_CASE("views of layouts, of uvuv and of pairs") {
     const Path product = expand_paths(small_problem(ConnectionMode::uvuv, 3, 2, 6)).paths[0];
-    CHECK(product.labels == std::array<std::string, 4>{"u", "v", "uv", "uv"});
+    CHECK(product.labels == BySlot<std::string>{"u", "v", "uv", "uv"});
     CHECK(*product.views[slot_z] == View{0, {{3, 10}, {2, 5}}, 5, 1, {}});
     CHECK(*product.views[slot_w] == View{0, {{3, 2}, {2, 1}}, 1, 1, {}});
 

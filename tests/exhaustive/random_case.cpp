@@ -22,6 +22,8 @@ RandomOptions draw_options(std::mt19937_64& rng) {
     options.max_l = one_of(rng, {1, 2, 2, 3, 3, 3, 3, 8});
     options.max_instructions = one_of(rng, {1, 2, 3, 4, 6});
     options.max_products = one_of<std::int64_t>(rng, {1000, 3000, 3000, 10'000});
+    options.radial = draw_bool(rng, 0.2);
+    if (options.radial) options.max_products = 1000;
     options.multiplicities = {1, 1, 2, 3, 4, 5, 8, 10, 32, 33, 64, 127, 128};
     return options;
 }
@@ -36,7 +38,7 @@ std::vector<std::string> draw_subset(std::mt19937_64& rng, const std::vector<std
 Request draw_request(std::mt19937_64& rng, const Problem& problem) {
     Request request;
     request.order = one_of(rng, {0, 0, 1, 1, 1, 2, 2, 2, 2, 3});
-    if (draw_bool(rng, 0.4)) request.absent = draw_subset(rng, cotangents_of_order(request.order));
+    if (draw_bool(rng, 0.4)) request.absent = draw_subset(rng, cotangents_of_order(request.order, forward_inputs()));
     if (draw_bool(rng, 0.6)) return request;
     const PathProgram whole = derivative(expand_paths(problem), request);
     std::vector<std::string> outputs;

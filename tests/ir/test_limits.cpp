@@ -101,6 +101,8 @@ TEST_CASE("limits: a specification at the limit is accepted and one beyond is re
     const Row rows[] = {
         {max_l, spec("8e", "0e", "8e", uvu), spec("9e", "0e", "9e", uvu)},
         {max_multiplicity, spec("65536x0e", "0e", "65536x0e", uvu), spec("65537x0e", "0e", "65537x0e", uvu)},
+        {max_hidden, spec("0e", "0e", "0e", uvu, ",\"radial\":{\"hidden\":4096}"),
+         spec("0e", "0e", "0e", uvu, ",\"radial\":{\"hidden\":4097}")},
         {max_segments, spec(repeated(4096, "0e", "+"), "0e", "0e", uvu), spec(repeated(4097, "0e", "+"), "0e", "0e", uvu)},
         {max_instructions, spec("0e", "0e", "0e", repeated(4096, uvu, ",")), spec("0e", "0e", "0e", repeated(4097, uvu, ","))},
         {max_row_width, spec(repeated(897, "65536x8e", "+"), "", "", ""), spec(repeated(898, "65536x8e", "+"), "", "", "")},

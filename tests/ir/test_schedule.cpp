@@ -18,6 +18,8 @@ Schedule full_schedule() {
     s.stage_rows = true;
     s.bulk_reduce = true;
     s.prefetch = 2;
+    s.tile_edges = 40;
+    s.products = {8, 2, 3, 128};
     s.deterministic = true;
     s.warps_per_block = 2;
     s.min_blocks = 3;
@@ -50,6 +52,7 @@ TEST_CASE("schedule: printed form") {
           "ring: 3 stages of 4096 bytes by barrier\n"
           "receiver rows pass through shared memory\n"
           "sender rows leave by bulk reduction\n"
+          "weights are made for 40 edges at a time, blocks of 8 rows by 2 vectors, 3 sums in panels of 128\n"
           "rows are asked for 2 edges ahead\n"
           "sums that meet in memory are added in a fixed order\n"
           "because: it \"fits\"\n"

@@ -34,6 +34,7 @@ class Drawing {
         draw_instructions();
         draw_settings();
         draw_normalization();
+        if (options_.radial) draw_radial();
         validate(problem_);
         return problem_;
     }
@@ -123,6 +124,12 @@ class Drawing {
         problem_.layout_in1 = layout();
         problem_.layout_in2 = layout();
         problem_.layout_out = layout();
+    }
+
+    void draw_radial() {
+        if (problem_.shared_weights || weight_numel(problem_) == 0) return;
+        problem_.radial = Radial{pick(rng_, std::vector<std::int64_t>{1, 2, 5, 8, 33}), pick(rng_, std::vector<double>{1, 0.125, -3}),
+                                 draw_bool(rng_)};
     }
 
     void draw_normalization() {

@@ -24,6 +24,7 @@ struct RandomOptions {
     bool zero_multiplicities = true;
     std::vector<ConnectionMode> modes;  ///< empty: all eight, mixed
     std::optional<bool> weighted, shared_weights, convolution;
+    bool radial = false;  ///< weights of the last layer of a radial network, where there are any
     std::optional<DType> dtype;
     bool layouts = true;         ///< draw ir_mul for some operands
     bool normalizations = true;  ///< draw both, path weights and variances; else e3nn's defaults

@@ -24,7 +24,7 @@ class OperandMemory {
         for (const Operand& operand : operands) {
             const auto elements = static_cast<std::size_t>(experiment.graph.rows(operand.row) * operand.width);
             memory_.emplace_back(elements * size_of(dtype_));
-            if (operand.role == Role::input) fill(memory_.back(), experiment.inputs.at(operand.name));
+            if (operand.role == Role::input && !operand.tile) fill(memory_.back(), experiment.inputs.at(operand.name));
         }
     }
 
@@ -37,6 +37,10 @@ class OperandMemory {
     InterpreterBuffer buffer(std::size_t operand) const {
         const GuardedMemory& m = memory_[operand];
         return {m.data(), static_cast<std::int64_t>(m.size() / size_of(dtype_))};
+    }
+
+    std::size_t find(const std::string& name) const {
+        return static_cast<std::size_t>(std::ranges::find(operands_, name, &Operand::name) - operands_.begin());
     }
 
     void zero(std::size_t operand) { std::fill_n(memory_[operand].data(), memory_[operand].size(), std::byte{0}); }
@@ -82,12 +86,11 @@ InterpreterBuffer index_buffer(const std::string& name, const GraphView& graph) 
     return buffer(name == "sender" ? graph.sender : graph.edge, graph.edges);
 }
 
-InterpreterArguments arguments_of(const Kernel& kernel, const EdgeProgram& program, const OperandMemory& memory,
-                                  const GraphView& graph) {
+InterpreterArguments arguments_of(const Kernel& kernel, const OperandMemory& memory, const GraphView& graph) {
     InterpreterArguments arguments;
     for (const Buffer& b : kernel.buffers) {
         if (b.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(b.name, graph));
-        if (b.kind == BufferKind::operand) arguments.buffers.push_back(memory.buffer(program.find_operand(b.name)));
+        if (b.kind == BufferKind::operand) arguments.buffers.push_back(memory.buffer(memory.find(b.name)));
     }
     arguments.rows = kernel.receiver_rows ? graph.receivers : graph.edges;
     return arguments;
@@ -107,12 +110,15 @@ Experiment::Experiment(const Problem& p, const Request& r, const GraphOptions& o
 Deviation deviation_interpreted(const Experiment& e, const Target& target, const KernelRun& run) {
     Trace trace;
     const Lowered lowered = lower(e.problem, e.request, target, run.options, trace);
-    OperandMemory memory(lowered.edge.operands, e);
+    const std::vector<Operand> operands = operands_and_tiles(lowered);
+    OperandMemory memory(operands, e);
     for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, e.problem.dtype))
         if (rule.zeroed || (run.parts > 1 && rule.row == Row::receiver)) memory.zero(static_cast<std::size_t>(rule.operand));
     const ReceiverIndex index = receiver_index(e.graph);
     for (const Kernel& kernel : lowered.kernels) {
-        InterpreterArguments arguments = arguments_of(kernel, lowered.edge, memory, view_of(e.graph, index));
+        InterpreterArguments arguments = arguments_of(kernel, memory, view_of(e.graph, index));
+        for (const Buffer& buffer : kernel.buffers)
+            if (buffer.operand && buffer.operand->tile && buffer.zeroed) memory.zero(memory.find(buffer.name));
         arguments.rows_per_warp = run.rows_per_warp;
         if (kernel.receiver_rows && target.platform == Platform::cuda && run.parts > 1) {
             arguments.rows_per_warp = 1;
