@@ -38,16 +38,25 @@ def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: 
     index: Sequence[Tensor] = []
     if receiver is not None:
         index = receiver_index(receiver, sender, x.shape[0] if receivers is None else receivers, x.shape[0])
-    if transformed:
-        return tensor_product(operands, index, Request(problem))[0]
-    return _operator(operands, index, problem if traced else name_of(problem), 0, 1, 0)[0]
+    if traced:
+        return _operator(operands, index, problem, 0, 1, 0)[0]
+    return tensor_product(operands, index, Request(problem if transformed else name_of(problem)))[0]
 
 
 def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
     """The outputs of a request, in the order of their names."""
-    if transform_is_active():
-        return TensorProductFunction.apply(request, len(operands), *_autocast(operands), *index)
+    if transform_is_active() or not _library.HAS_CPP_AUTOGRAD:
+        return with_python_derivatives(_autocast(operands), index, request)
     return tuple(_operator(operands, index, *request))
+
+
+def with_python_derivatives(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
+    if transform_is_active():
+        return TensorProductFunction.apply(request, len(operands), *operands, *index)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in operands):
+        return RecordedFunction.apply(request, len(operands), *operands, *index)
+    with torch._C._AutoDispatchBelowAutograd():
+        return tuple(_operator(operands, index, *request))
 
 
 def transform_is_active() -> bool:
@@ -101,6 +110,20 @@ class TensorProductFunction(torch.autograd.Function):
     def vmap(info, in_dims, request, count, *tensors):
         batched = run_batched(tensor_product, request, info.batch_size, tensors[:count], tensors[count:], in_dims[2:])
         return batched, (0,) * len(batched)
+
+
+class RecordedFunction(torch.autograd.Function):
+    """The same for reverse mode alone. torch calls functions with a setup_context of their own at ten times the host time."""
+
+    @staticmethod
+    def forward(ctx, request, count, *tensors):
+        ctx.request, ctx.count = request, count
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        with torch._C._AutoDispatchBelowAutograd():
+            return tuple(_operator(tensors[:count], tensors[count:], *request))
+
+    backward = TensorProductFunction.backward
 
 
 def forward_derivative(request: Request, operands, tangents, index) -> tuple[Tensor, ...]:

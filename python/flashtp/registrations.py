@@ -4,7 +4,7 @@ import torch
 from . import _library, specification
 from .derivatives import INPUTS, Request, output_names, present_inputs
 from .folding import run_batched
-from .functions import AUTOCAST_DTYPE, TensorProductFunction, transform_is_active
+from .functions import AUTOCAST_DTYPE, with_python_derivatives
 
 _library_fragment = torch.library.Library("flashtp", "FRAGMENT")
 
@@ -46,11 +46,7 @@ def _(info, in_dims, operands, index, problem, order, outputs, absent):
 
 
 def _python_derivatives(operands, index, problem, order, outputs, absent):
-    recorded = torch.is_grad_enabled() and any(t.requires_grad for t in operands)
-    if not recorded and not transform_is_active():
-        with torch._C._AutoDispatchBelowAutograd():
-            return torch.ops.flashtp.tensor_product.default(operands, index, problem, order, outputs, absent)
-    return list(TensorProductFunction.apply(Request(problem, order, outputs, absent), len(operands), *operands, *index))
+    return list(with_python_derivatives(operands, index, Request(problem, order, outputs, absent)))
 
 
 if not _library.HAS_CPP_AUTOGRAD:

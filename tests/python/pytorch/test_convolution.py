@@ -34,12 +34,6 @@ def test_modes(mode, shared):
     assert_close(derivatives(pair.ours, inputs, 2), derivatives(pair.e3nns, inputs, 2))
 
 
-def test_gradcheck():
-    pair = Pair(MODES["mixed"], Edges.random(7, 3, 3))
-    assert torch.autograd.gradcheck(pair.ours, pair.inputs())
-    assert torch.autograd.gradgradcheck(pair.ours, pair.inputs())
-
-
 @pytest.mark.parametrize("wanted", ((0,), (1,), (2,), (0, 2), (1, 2)))
 def test_gradients_of_some_inputs(wanted):
     """Inputs that need no gradient are not differentiated, at any order."""

@@ -1,4 +1,9 @@
-"""torch.compile, export, make_fx and TorchScript: one graph, any sizes."""
+"""torch.compile, export, AOTInductor, make_fx and TorchScript: one graph, any sizes."""
+import shutil
+import subprocess
+import sys
+
+import pytest
 import torch
 from layers import MESSAGE, MODES, Edges, Pair, assert_close
 
@@ -29,6 +34,68 @@ def test_compiled_training_step_for_any_size():
         inputs = pair.inputs()
         ours = torch.autograd.grad(call(pair, compiled, inputs).pow(2).sum(), inputs)
         assert_close(ours, torch.autograd.grad(pair.e3nns(*inputs).pow(2).sum(), inputs))
+
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="SKIPPED: inductor wants a C++ compiler")
+
+
+@needs_compiler
+def test_inductor_trains_for_any_size():
+    """The convolution between operations that inductor compiles itself."""
+    pair = Pair(MESSAGE, Edges.random())
+
+    def loss(function, x, y, w):
+        return function(torch.tanh(x), y, w * y[:, :1]).pow(2).mean()
+
+    def ours(x, y, w, receiver, sender, receivers):
+        return loss(lambda *operands: pair.conv(*operands, receiver, sender, receivers), x, y, w)
+
+    compiled = torch.compile(ours, fullgraph=True, dynamic=True)
+    for pair.edges in (Edges.random(), Edges.random(29, 7, 8)):
+        inputs = pair.inputs()
+        value, expected = call(pair, compiled, inputs), loss(pair.e3nns, *inputs)
+        assert_close([value, *torch.autograd.grad(value, inputs)], [expected, *torch.autograd.grad(expected, inputs)])
+
+
+RUN_PACKAGE = """
+import sys, torch, flashtp
+arguments, expected = torch.load(sys.argv[2])
+found = torch._inductor.aoti_load_package(sys.argv[1])(*arguments)
+assert torch.allclose(found, expected, rtol=0, atol=1e-12 * (1 + expected.abs().max())), (found - expected).abs().max()
+assert torch.ops.flashtp.launch_count() > 0
+"""
+
+
+@needs_compiler
+def test_aotinductor_package_with_forces(tmp_path):
+    """Energies and their gradient in one package; another process, which never saw the module, loads it and runs other sizes."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    pair = Pair(MESSAGE, Edges.random(senders=5, receivers=5))
+
+    def forces(x, y, w, receiver, sender):
+        y = y.detach().requires_grad_()
+        return torch.autograd.grad(pair.conv(x, y, w, receiver, sender).pow(2).sum(), y)[0]
+
+    def arguments():
+        return (*(t.detach() for t in pair.inputs()), pair.edges.receiver, pair.edges.sender)
+
+    class Forces(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.traced = make_fx(forces, tracing_mode="symbolic")(*arguments())
+
+        def forward(self, x, y, w, receiver, sender):
+            return self.traced(x, y, w, receiver, sender)
+
+    edges, nodes = torch.export.Dim("edges", min=2), torch.export.Dim("nodes", min=2)
+    exported = torch.export.export(Forces(), arguments(), dynamic_shapes=({0: nodes}, *[{0: edges}] * 4))
+    package = torch._inductor.aoti_compile_and_package(exported, package_path=str(tmp_path / "forces.pt2"))
+    pair.edges = Edges.random(29, 8, 8)
+    others = arguments()
+    torch.save((others, forces(*others)), tmp_path / "expected.pt")
+    run = subprocess.run([sys.executable, "-c", RUN_PACKAGE, package, tmp_path / "expected.pt"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_compiled_plain_product():
