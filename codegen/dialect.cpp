@@ -14,6 +14,10 @@ Dialect cuda_dialect() {
         .restrict_keyword = "__restrict__ ",
         .fma_float32 = "__fmaf_rn",
         .fma_float64 = "__fma_rn",
+        .int_as_float32 = "__int_as_float({})",
+        .int_as_float64 = "__hiloint2double(0, {})",
+        .float32_as_int = "__float_as_int({})",
+        .float64_as_int = "__double2loint({})",
     };
 }
 
@@ -27,6 +31,10 @@ Dialect cpp_dialect() {
         .restrict_keyword = "",
         .fma_float32 = "std::fma",
         .fma_float64 = "std::fma",
+        .int_as_float32 = "__builtin_bit_cast(float, {})",
+        .int_as_float64 = "static_cast<double>({})",
+        .float32_as_int = "__builtin_bit_cast(int, {})",
+        .float64_as_int = "static_cast<int>({})",
     };
 }
 

@@ -17,6 +17,10 @@ struct Dialect {
     std::string_view restrict_keyword;
     std::string_view fma_float32, fma_float64;
 
+    std::string_view int_as_float32, int_as_float64, float32_as_int, float64_as_int;  ///< formats that keep an int's bits in a number
+
+    std::string_view int_as(DType dtype) const { return dtype == DType::float32 ? int_as_float32 : int_as_float64; }
+    std::string_view as_int(DType dtype) const { return dtype == DType::float32 ? float32_as_int : float64_as_int; }
     std::string_view fma(DType dtype) const { return dtype == DType::float32 ? fma_float32 : fma_float64; }
 };
 

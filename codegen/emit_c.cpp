@@ -97,7 +97,7 @@ void KernelPrinter::cuda_rows() {
                               region_bytes()));
     else
         out_.line(fmt::format("{}* const region = nullptr;", type));
-    if (kernel_.stages > 0 && kernel_.copy == CopyMechanism::barrier)
+    if (uses_barriers(kernel_))
         out_.line(fmt::format(
             "warp::barrier* const barriers = reinterpret_cast<warp::barrier*>(shared_memory + {}) + warp_in_block * {};",
             kernel_.warps_per_block * region_bytes(), kernel_.stages));

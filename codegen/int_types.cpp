@@ -26,6 +26,7 @@ void IntTypes::count(const Block& statements) {
         if (const auto* set = std::get_if<IntSet>(&s.node)) ++fact(set->var).definitions;
         if (const auto* min = std::get_if<IntMin>(&s.node)) ++fact(min->var).definitions;
         if (const auto* load = std::get_if<IntLoad>(&s.node)) fact(load->var).definitions += 2;
+        if (const auto* get = std::get_if<IntGet>(&s.node)) fact(get->var).definitions += 2;
         if (const auto* read = std::get_if<WindowRead>(&s.node)) fact(read->var).definitions += 2;
         if (const auto* next = std::get_if<StageNext>(&s.node)) fact(next->stage).stage = true;
         if (const auto* branch = std::get_if<If>(&s.node)) count(branch->body);

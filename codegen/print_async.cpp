@@ -1,4 +1,6 @@
 // The ring, windows over index arrays, and additions in bulk. Without threads everything happens at once and waiting is nothing.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "codegen/task_printer.hpp"
@@ -9,37 +11,37 @@ namespace flashtp {
 // ---- the ring -----------------------------------------------------------------------------------------------------------------
 
 bool TaskPrinter::issued_by_one_lane(const KernelStatement& s) const {
-    if (!dialect_.threads || kernel_.copy != CopyMechanism::barrier || across_ > 0) return false;
+    if (!dialect_.threads || task_.copy != CopyMechanism::barrier) return false;
     const auto* copy = std::get_if<AsyncCopy>(&s.node);
-    return std::holds_alternative<StageFill>(s.node) || (copy && copy->bulk);
+    return std::holds_alternative<StageFill>(s.node) || std::holds_alternative<IntPut>(s.node) || (copy && copy->bulk);
 }
 
 void TaskPrinter::operator()(const RingBegin&) {
     if (!dialect_.threads) return;
     // With element copies every lane arrives as well as the lane that announces the bytes.
-    const int arrivals = kernel_.element_copies ? 1 + kernel_.lanes : 1;
-    if (kernel_.copy == CopyMechanism::barrier)
+    const int arrivals = task_.element_copies ? 1 + kernel_.lanes : 1;
+    if (task_.copy == CopyMechanism::barrier)
         out_.line(fmt::format("warp::init_barriers<{}, {}>(barriers, lane);", kernel_.stages, arrivals));
-    if (kernel_.copy == CopyMechanism::groups) out_.line("int in_flight = 0;");
+    if (task_.copy == CopyMechanism::groups) out_.line("int in_flight = 0;");
 }
 
 void TaskPrinter::operator()(const StageFill& s) {
     filling_ = s.stage;
-    if (dialect_.threads && kernel_.copy == CopyMechanism::barrier)
+    if (dialect_.threads && task_.copy == CopyMechanism::barrier)
         out_.line(fmt::format("warp::expect({}, {});", stage_barrier(s.stage), sum(s.bulk_bytes, Place::shared)));
 }
 
 void TaskPrinter::operator()(const AsyncCopy& s) {
     const std::string to = pointer(Place::shared, s.shared, s.shared_base),
                       from = pointer(Place::global, s.global, s.global_base);
-    if (!dialect_.threads || kernel_.copy == CopyMechanism::plain)
+    if (!dialect_.threads || task_.copy == CopyMechanism::plain)
         return for_elements(s.count, fmt::format("{} = {};", copied(Place::shared, s.shared, s.shared_base).lvalue,
                                                  copied(Place::global, s.global, s.global_base).lvalue));
     if (!s.bulk) {
-        out_.line(fmt::format("warp::copy_elements<{}, {}>({}, {}, lane);", s.count, s.vector, to, from));
-        return;
+        const int team = over_teams_ ? kernel_.lanes / over_teams_->teams : kernel_.lanes;
+        return out_.line(fmt::format("warp::copy_elements<{}, {}, {}>({}, {}, lane);", s.count, s.vector, team, to, from));
     }
-    if (kernel_.copy != CopyMechanism::barrier || filling_ < 0)
+    if (task_.copy != CopyMechanism::barrier || filling_ < 0)
         internal_error("kernel {}: a bulk copy outside a ring of barriers", kernel_.name);
     const auto bytes = s.count * static_cast<std::int64_t>(size_of(kernel_.compute));
     out_.line(fmt::format("warp::copy_bulk({}, {}, {}, {});", to, from, bytes, stage_barrier(filling_)));
@@ -47,14 +49,14 @@ void TaskPrinter::operator()(const AsyncCopy& s) {
 
 void TaskPrinter::operator()(const StageCommit& s) {
     if (!dialect_.threads) return;
-    if (kernel_.copy == CopyMechanism::groups) out_.line("warp::commit_group(in_flight);");
-    if (kernel_.copy == CopyMechanism::barrier && kernel_.element_copies)
+    if (task_.copy == CopyMechanism::groups) out_.line("warp::commit_group(in_flight);");
+    if (task_.copy == CopyMechanism::barrier && task_.element_copies)
         out_.line(fmt::format("warp::arrive_when_copied({});", stage_barrier(s.stage)));
 }
 
 void TaskPrinter::operator()(const StageWait& s) {
     if (!dialect_.threads) return;
-    switch (kernel_.copy) {
+    switch (task_.copy) {
     case CopyMechanism::barrier: out_.line(fmt::format("warp::wait({}, {});", stage_barrier(s.stage), name(s.phase))); break;
     case CopyMechanism::groups: out_.line(fmt::format("warp::wait_oldest_group<{}>(in_flight);", kernel_.stages)); break;
     case CopyMechanism::plain: out_.line("__syncwarp();"); break;
@@ -67,20 +69,17 @@ void TaskPrinter::operator()(const StageNext& s) {
     out_.line(fmt::format("if (++{0} == {1}) {{ {0} = 0;{2} }}", stage, kernel_.stages, flip));
 }
 
-// All lanes take part in what windows do; then each lane copies for its own iteration.
-void TaskPrinter::across_lanes(const For& s) {
-    across_ = s.across_lanes;
-    set_int(s.var, "lane");
-    bool open = false;
-    for (const KernelStatement& statement : s.body) {
-        if (!open && std::holds_alternative<AsyncCopy>(statement.node)) {
-            out_.open(fmt::format("if ({} < {})", name(s.var), sum(s.end)));
-            open = true;
-        }
-        std::visit(*this, statement.node);
-    }
-    if (open) out_.close();
-    across_ = 0;
+// All lanes take part in what windows do; then each team copies for its own iteration.
+void TaskPrinter::over_teams(const For& s) {
+    over_teams_ = &s;
+    set_int(s.var, fmt::format("lane / {}", kernel_.lanes / s.teams));
+    const auto is_read = [](const KernelStatement& statement) { return std::holds_alternative<WindowRead>(statement.node); };
+    const auto copies = std::ranges::find_if_not(s.body, is_read);
+    block({s.body.begin(), copies});
+    out_.open(fmt::format("if ({} < {})", name(s.var), sum(s.end)));
+    for (auto it = copies; it != s.body.end(); ++it) std::visit(*this, it->node);
+    out_.close();
+    over_teams_ = nullptr;
 }
 
 // ---- windows ------------------------------------------------------------------------------------------------------------------
@@ -97,12 +96,25 @@ void TaskPrinter::operator()(const WindowOpen& s) {
                                    : fmt::format("{} = warp::Window({});", window, arguments));
 }
 
+// Neighbouring reads at one position share the branch that reads further ahead.
 void TaskPrinter::operator()(const WindowRead& s) {
     const std::string& window = windows_[static_cast<std::size_t>(s.window)];
     const std::string position = sum(s.position);
-    const std::string read = across_ > 0 ? fmt::format("read_across<{}>", across_) : "read";
-    set_int(s.var, dialect_.threads ? fmt::format("{}.{}({}, lane)", window, read, position)
-                                    : fmt::format("{0} ? {0}[{1}] : {1}", window, position));
+    if (!dialect_.threads) return set_int(s.var, fmt::format("{0} ? {0}[{1}] : {1}", window, position));
+    set_int(s.var, fmt::format("{}.at({})", window, position));
+    read_windows_.push_back(s.window);
+}
+
+void TaskPrinter::advance_windows(const Affine& position) {
+    if (read_windows_.empty()) return;
+    const std::string& any = windows_[static_cast<std::size_t>(read_windows_.front())];
+    const int step = over_teams_ ? over_teams_->teams : 1;
+    std::string first = sum(position);
+    if (over_teams_) first += " - " + name(over_teams_->var);
+    out_.open(fmt::format("if ({}.ends<{}>({}))", any, step, first));
+    for (const int w : read_windows_) out_.line(fmt::format("{}.advance<{}>({}, lane);", windows_[static_cast<std::size_t>(w)], step, first));
+    out_.close();
+    read_windows_.clear();
 }
 
 void TaskPrinter::operator()(const PartOfEdges& s) {
@@ -115,17 +127,20 @@ void TaskPrinter::operator()(const BulkReduce& s) {
     const std::string from = pointer(Place::shared, s.shared, s.shared_base),
                       to = pointer(Place::global, s.global, s.global_base);
     if (dialect_.threads)
-        out_.line(fmt::format("warp::add_bulk<{}>({}, {});", s.count, to, from));
+        out_.line(fmt::format("warp::add_bulk<{}, {}>({}, {});", s.count, s.pending, to, from));
     else
         for_elements(s.count, fmt::format("*({} + i) += *({} + i);", to, from));
 }
 
-void TaskPrinter::operator()(const BulkWait& s) {
-    if (dialect_.threads) out_.line(fmt::format("warp::wait_added<{}>();", s.pending));
+void TaskPrinter::operator()(const BulkEnd&) {
+    if (dialect_.threads) out_.line("warp::end_bulk();");
 }
 
 void TaskPrinter::operator()(const SyncWarp&) {
-    if (dialect_.threads) out_.line("__syncwarp();");
+    if (!dialect_.threads) return;
+    if (copying_) out_.line("warp::wait_copied();");
+    copying_ = false;
+    out_.line("__syncwarp();");
 }
 
 }  // namespace flashtp

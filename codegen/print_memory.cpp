@@ -152,7 +152,25 @@ void TaskPrinter::operator()(const Prefetch& s) {
     }
 }
 
+void TaskPrinter::operator()(const IntPut& s) {
+    const std::string to = fmt::format("*({})", pointer(Place::shared, s.shared, s.at));
+    const std::string bits = fmt::format(fmt::runtime(dialect_.int_as(kernel_.compute)), name(s.value));
+    if (!dialect_.threads || (!over_teams_ && issued_by_one_lane({s}))) return out_.line(fmt::format("{} = {};", to, bits));
+    const int team = over_teams_ ? kernel_.lanes / over_teams_->teams : kernel_.lanes;
+    out_.line(fmt::format("if (lane % {} == 0) {} = {};", team, to, bits));
+}
+
+void TaskPrinter::operator()(const IntGet& s) {
+    const std::string from = fmt::format("*({})", pointer(Place::shared, s.shared, s.at));
+    set_int(s.var, fmt::format(fmt::runtime(dialect_.as_int(kernel_.compute)), from));
+}
+
 void TaskPrinter::operator()(const CopyLanes& s) {
+    if (s.to_shared && dialect_.threads && kernel_.target.copy != CopyMechanism::plain) {
+        copying_ = true;
+        return out_.line(fmt::format("warp::copy_elements<{}, {}, {}>({}, {}, lane);", s.count, s.vector, kernel_.lanes,
+                                     pointer(Place::shared, s.shared, s.shared_base), pointer(Place::global, s.global, s.global_base)));
+    }
     const Element inner = copied(Place::shared, s.shared, s.shared_base), outer = copied(Place::global, s.global, s.global_base);
     if (s.to_shared)
         for_elements(s.count, fmt::format("{} = {};", inner.lvalue, read(outer, Place::global, s.global)));

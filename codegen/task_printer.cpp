@@ -58,13 +58,18 @@ void TaskPrinter::print(const std::string& function) {
 void TaskPrinter::block(const Block& statements) {
     const std::size_t outer = scope_.size();
     bool one_lane = false;
+    const Affine* read_at = nullptr;
     for (const KernelStatement& s : statements) {
+        const auto* read = std::get_if<WindowRead>(&s.node);
+        if (read_at && !(read && read->position == *read_at)) advance_windows(*read_at);
+        read_at = read ? &read->position : nullptr;
         if (issued_by_one_lane(s) != one_lane) {
             one_lane = !one_lane;
             one_lane ? out_.open("if (warp::elected())") : out_.close();
         }
         std::visit(*this, s.node);
     }
+    if (read_at) advance_windows(*read_at);
     if (one_lane) out_.close();
     for (; scope_.size() > outer; scope_.pop_back()) declared_.erase(scope_.back());
 }
@@ -120,7 +125,7 @@ void TaskPrinter::operator()(const IntMin& s) {
 }
 
 void TaskPrinter::operator()(const For& s) {
-    if (s.across_lanes && dialect_.threads) return across_lanes(s);
+    if (s.teams && dialect_.threads) return over_teams(s);
     const std::string& v = name(s.var);
     const std::string step = s.step == 1 ? "++" + v : fmt::format("{} += {}", v, s.step);
     out_.open(fmt::format("for ({} {} = {}; {} < {}; {})", types_.wide(s.var) ? "long long" : "int", v, sum(s.begin), v,

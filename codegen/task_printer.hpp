@@ -45,6 +45,8 @@ class TaskPrinter {
     void operator()(const LaneSum&);
     void operator()(const ReduceStore&);
     void operator()(const Prefetch&);
+    void operator()(const IntPut&);
+    void operator()(const IntGet&);
     void operator()(const CopyLanes&);
     void operator()(const RingBegin&);
     void operator()(const StageFill&);
@@ -55,7 +57,7 @@ class TaskPrinter {
     void operator()(const WindowOpen&);
     void operator()(const WindowRead&);
     void operator()(const BulkReduce&);
-    void operator()(const BulkWait&);
+    void operator()(const BulkEnd&);
     void operator()(const PartOfEdges&);
     void operator()(const SyncWarp&);
 
@@ -72,7 +74,8 @@ class TaskPrinter {
 
     void block(const Block&);
     bool issued_by_one_lane(const KernelStatement&) const;
-    void across_lanes(const For&);
+    void over_teams(const For&);
+    void advance_windows(const Affine& position);
 
     // names and integers
     const std::string& name(IntId id) const { return ints_[static_cast<std::size_t>(id)]; }
@@ -121,7 +124,9 @@ class TaskPrinter {
     std::set<std::string> declared_;
     std::vector<std::string> scope_;
     bool declare_once(const std::string& name);
-    int across_ = 0;      ///< lanes of the loop that is printed, where its iterations are lanes
+    std::vector<int> read_windows_;    ///< by the statements just printed, at one position
+    bool copying_ = false;             ///< lanes copy to shared memory since the last SyncWarp
+    const For* over_teams_ = nullptr;  ///< the loop that is printed, where its iterations run on teams of lanes
     IntId filling_ = -1;  ///< the stage that asynchronous copies go to
 };
 

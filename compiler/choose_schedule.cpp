@@ -192,7 +192,7 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     struct Choice {
         int register_budget, stages, stage_bytes, min_blocks, rows_per_warp;
     };
-    constexpr Choice choices[] = {{190, 2, 9216, 3, 2}, {150, 2, 4608, 3, 1}, {230, 2, 6144, 1, 1}, {230, 2, 6144, 1, 1}};
+    constexpr Choice choices[] = {{190, 2, 9216, 3, 2}, {150, 2, 4608, 3, 1}, {230, 2, 8192, 1, 1}, {230, 2, 8192, 1, 1}};
     const Choice& row = choices[request.order];
     knobs.register_budget = compute == DType::float32 ? row.register_budget : row.register_budget / 2;
     if (request.order >= 2) knobs.split_extent = 256;

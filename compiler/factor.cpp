@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "compiler/linear_forms.hpp"
+#include "compiler/merge_products.hpp"
 #include "ir/error.hpp"
 #include "ir/nearest.hpp"
 
@@ -39,18 +40,18 @@ struct PathUses {
     std::optional<Use> w;
 };
 
-/// Products shared by the paths that read the same segments with the same labels.
+/// Products shared by the paths that read the same segments with the same labels, merged once all of them are known.
 struct Products {
-    std::set<std::pair<int, int>> pairs;  ///< (i, j) that some path needs, in the order of the components
+    std::vector<LinearForm> rows;                       ///< of all paths, in products: x_i y_j is number i * (components of y) + j
+    std::map<std::pair<int, int>, std::size_t> row_of;  ///< by path and component k
+    MergedProducts merged;
     ValueId value = -1;
-
-    int component(int i, int j) const { return static_cast<int>(std::distance(pairs.begin(), pairs.find({i, j}))); }
 };
 
 class Factorizer {
   public:
-    Factorizer(const PathProgram& forward, Factoring factoring, bool aggregate)
-        : forward_(forward), factoring_(factoring), aggregate_(aggregate) {
+    Factorizer(const PathProgram& forward, Factoring factoring, bool aggregate, int order)
+        : forward_(forward), factoring_(factoring), aggregate_(aggregate), order_(order) {
         out_.operands = forward.operands;
     }
 
@@ -60,7 +61,7 @@ class Factorizer {
         for (const Term& term : forward_.terms) {
             if (!add_to_weights(term)) paths.push_back(uses_of(term));
         }
-        if (factoring_ == Factoring::products) {
+        if (by_products()) {
             for (const PathUses& p : paths) collect_products(p);
         }
         for (const PathUses& p : paths) emit_path(p);
@@ -173,7 +174,7 @@ class Factorizer {
     }
 
     void emit_path(const PathUses& p) {
-        if (factoring_ == Factoring::products) {
+        if (by_products()) {
             emit_products_path(p);
         } else {
             emit_forms_path(p);
@@ -182,26 +183,77 @@ class Factorizer {
 
     Products& products_of(const PathUses& p) { return products_[{p.x.value, p.y.value, p.x.labels, p.y.labels}]; }
 
+    bool by_products() const { return factoring_ == Factoring::products || factoring_ == Factoring::merged; }
+
     void collect_products(const PathUses& p) {
-        for (const Coefficient& c : p.path->coefficients) products_of(p).pairs.emplace(c.i, c.j);
+        Products& products = products_of(p);
+        for (const Coefficient& c : p.path->coefficients) {
+            const auto [row, fresh] = products.row_of.emplace(std::pair{p.id, c.k}, products.rows.size());
+            if (fresh) products.rows.emplace_back();
+            products.rows[row->second].emplace_back(c.i * value(p.y).components + c.j, c.value);
+        }
     }
 
     void emit_products_path(const PathUses& p) {
         Products& products = products_of(p);
         const std::string labels = merged(p.x.labels, p.y.labels);
         if (products.value < 0) emit_products(p, products, labels);
+        std::map<int, LinearForm> rows;  // by k
+        for (auto at = products.row_of.lower_bound({p.id, 0}); at != products.row_of.end() && at->first.first == p.id; ++at)
+            rows[at->first.second] = products.merged.rows[at->second];
+        const Use sums{products.value, labels};
+        if (factoring_ == Factoring::merged && p.w && contains_all(labels, p.w->labels)) return emit_scaled_rows(p, sums, rows);
         std::vector<Entry> entries;
-        for (const Coefficient& c : p.path->coefficients) entries.push_back({c.k, products.component(c.i, c.j), 0, c.value});
-        emit_sum(p, {products.value, labels}, std::nullopt, std::move(entries));
+        for (const auto& [k, row] : rows)
+            for (const auto& [sum, c] : row) entries.push_back({k, sum, 0, c});
+        emit_sum(p, sums, std::nullopt, std::move(entries));
     }
 
     void emit_products(const PathUses& p, Products& products, const std::string& labels) {
+        // Costs no pair is worth leave the products as they are.
+        const MergeCosts costs = factoring_ == Factoring::merged ? merge_costs(order_) : MergeCosts{1, 0};
+        products.merged = merge_products(products.rows, costs);
         const std::string name = fmt::format("p_{}_{}", value(p.x).name, value(p.y).name);
-        products.value = add_value(name, extents_of(labels, p.x, p.y), static_cast<int>(products.pairs.size()),
+        products.value = add_value(name, extents_of(labels, p.x, p.y), static_cast<int>(products.merged.sums.size()),
                                    intermediate_row(value(p.x).row, value(p.y).row));
+        const int width = value(p.y).components;
         std::vector<Entry> entries;
-        for (const auto& [i, j] : products.pairs) entries.push_back({static_cast<int>(entries.size()), i, j, 1.0});
+        for (std::size_t sum = 0; sum < products.merged.sums.size(); ++sum)
+            for (const auto& [number, sign] : products.merged.sums[sum])
+                entries.push_back({static_cast<int>(sum), number / width, number % width, sign});
         emit(-1, {products.value, labels}, p.x, p.y, std::move(entries));
+    }
+
+    /// z_k += (scale w) r_k, where r_k has a coefficient 1: of rows that share a scale, each saves the product that scales its first term.
+    void emit_scaled_rows(const PathUses& p, const Use& sums, const std::map<int, LinearForm>& rows) {
+        std::vector<LinearForm> forms;
+        for (const auto& [k, form] : rows) forms.push_back(form);
+        const std::vector<double> scales = common_scales(forms, order_ == 0 ? 2 : 3);
+        std::vector<Entry> entries, plain;
+        std::map<double, std::vector<int>> scaled;  // rows by scale
+        int row = 0;
+        for (const auto& [k, form] : rows) {
+            for (const auto& [sum, c] : divided(form, scales[row])) entries.push_back({k, sum, 0, c});
+            if (scales[row] == 1) plain.push_back({k, 0, k, 1.0});
+            else scaled[scales[row]].push_back(k);
+            ++row;
+        }
+        const Use r = emit_rows(p, sums, std::nullopt, std::move(entries));
+        if (!plain.empty()) emit(p.id, p.z, *p.w, r, std::move(plain));
+        if (!scaled.empty()) emit_scaled_weight(p, r, scaled);
+    }
+
+    void emit_scaled_weight(const PathUses& p, const Use& r, const std::map<double, std::vector<int>>& rows_by_scale) {
+        const Value w = value(*p.w);
+        const Use scaled{add_value(w.name + "_scaled", w.extents, static_cast<int>(rows_by_scale.size()),
+                                   intermediate_row(w.row, Row::shared)), p.w->labels};
+        std::vector<Entry> scale, entries;
+        for (const auto& [factor, rows] : rows_by_scale) {
+            for (const int k : rows) entries.push_back({k, static_cast<int>(scale.size()), k, 1.0});
+            scale.push_back({static_cast<int>(scale.size()), 0, 0, factor});
+        }
+        emit(p.id, scaled, *p.w, std::nullopt, std::move(scale));
+        emit(p.id, p.z, scaled, r, std::move(entries));
     }
 
     /// The linear forms M of one y segment, those of later paths included: its statement grows while paths are added.
@@ -274,13 +326,17 @@ class Factorizer {
         if (!p.w) return emit(p.id, p.z, a, std::move(b), std::move(entries));
         std::set<int> written;
         for (const Entry& e : entries) written.insert(e.dst);
-        const std::string labels = merged(p.x.labels, p.y.labels);
-        const Use r{add_value(fmt::format("r{}", p.id), extents_of(labels, p.x, p.y), value(p.z).components, row_of_sum(p)),
-                    labels};
-        emit(p.id, r, a, std::move(b), std::move(entries));
+        const Use r = emit_rows(p, a, std::move(b), std::move(entries));
         std::vector<Entry> scaled;
         for (const int k : written) scaled.push_back({k, 0, k, 1.0});
         emit(p.id, p.z, *p.w, r, std::move(scaled));
+    }
+
+    Use emit_rows(const PathUses& p, const Use& a, std::optional<Use> b, std::vector<Entry> entries) {
+        const std::string labels = merged(p.x.labels, p.y.labels);
+        const Use r{add_value(fmt::format("r{}", p.id), extents_of(labels, p.x, p.y), value(p.z).components, row_of_sum(p)), labels};
+        emit(p.id, r, a, std::move(b), std::move(entries));
+        return r;
     }
 
     Row row_of_sum(const PathUses& p) const {
@@ -293,6 +349,7 @@ class Factorizer {
     const PathProgram& forward_;
     const Factoring factoring_;
     const bool aggregate_;
+    const int order_;
     EdgeProgram out_;
     std::set<std::string> names_;
     std::map<OperandId, std::set<std::int64_t>> offsets_;
@@ -306,6 +363,7 @@ class Factorizer {
 
 std::string_view to_string(Factoring factoring) {
     switch (factoring) {
+    case Factoring::merged: return "merged";
     case Factoring::products: return "products";
     case Factoring::coefficients: return "coefficients";
     case Factoring::weights_first: return "weights_first";
@@ -315,7 +373,8 @@ std::string_view to_string(Factoring factoring) {
 }
 
 Factoring parse_factoring(std::string_view name) {
-    const Factoring all[] = {Factoring::products, Factoring::coefficients, Factoring::weights_first, Factoring::automatic};
+    const Factoring all[] = {Factoring::merged, Factoring::products, Factoring::coefficients, Factoring::weights_first,
+                             Factoring::automatic};
     std::vector<std::string_view> names;
     for (const Factoring f : all) {
         if (name == to_string(f)) return f;
@@ -324,8 +383,8 @@ Factoring parse_factoring(std::string_view name) {
     user_error("factoring \"{}\" is unknown{}; known: {}", name, did_you_mean(name, names), fmt::join(names, ", "));
 }
 
-EdgeProgram factor(const PathProgram& forward, Factoring factoring, bool aggregate) {
-    return Factorizer(forward, factoring, aggregate).run();
+EdgeProgram factor(const PathProgram& forward, Factoring factoring, bool aggregate, int order) {
+    return Factorizer(forward, factoring, aggregate, order).run();
 }
 
 }  // namespace flashtp

@@ -10,6 +10,7 @@ namespace flashtp {
 
 /// The order in which a path z = sum C_ijk w x_i y_j is evaluated.
 enum class Factoring {
+    merged,         ///< as products, where pairs of products and scales of rows that coefficients share are taken out
     products,       ///< p_ij = x_i y_j;        r_k = C_ijk p_ij;     z_k += w r_k
     coefficients,   ///< M_ik = C_ijk y_j;      r_k = M_ik x_i;       z_k += w r_k
     weights_first,  ///< M_ik = C_ijk y_j;      s_i = w x_i;          z_k += M_ik s_i
@@ -22,7 +23,8 @@ Factoring parse_factoring(std::string_view name);
 
 /// Products of the same segments and equal linear forms in y are computed once for all paths. A weight that is shared by edges,
 /// or that has an axis neither x nor y has, cannot come first: such a path falls back to coefficients. With `aggregate` a
-/// convolution with shared weights sums r over the edges of a receiver before it meets the weight.
-EdgeProgram factor(const PathProgram& forward, Factoring, bool aggregate = false);
+/// convolution with shared weights sums r over the edges of a receiver before it meets the weight. `order` is the derivative that will
+/// be taken: what is worth merging depends on how often its operations come back.
+EdgeProgram factor(const PathProgram& forward, Factoring, bool aggregate = false, int order = 0);
 
 }  // namespace flashtp

@@ -1,18 +1,14 @@
 #include "compiler/linear_forms.hpp"
 
 #include <cmath>
-#include <limits>
 
 namespace flashtp {
 
 namespace {
 
-/// Equal coefficients differ by the rounding of their square roots only; what differs by more is another number.
-constexpr double tolerance = 4 * std::numeric_limits<double>::epsilon();
-
 bool same_form(const LinearForm& a, const LinearForm& b) {
     for (std::size_t n = 0; n < a.size(); ++n) {
-        if (std::abs(a[n].second - b[n].second) > tolerance * std::abs(b[n].second)) return false;
+        if (std::abs(a[n].second - b[n].second) > coefficient_tolerance * std::abs(b[n].second)) return false;
     }
     return true;
 }
@@ -28,8 +24,8 @@ ScaledForm LinearForms::find_or_add(const LinearForm& form) {
         coefficient *= sign;
     }
     const double first = positive.front().second;
-    const auto end = forms_.upper_bound({components, first * (1 + 2 * tolerance)});
-    for (auto it = forms_.lower_bound({components, first * (1 - 2 * tolerance)}); it != end; ++it) {
+    const auto end = forms_.upper_bound({components, first * (1 + 2 * coefficient_tolerance)});
+    for (auto it = forms_.lower_bound({components, first * (1 - 2 * coefficient_tolerance)}); it != end; ++it) {
         if (same_form(positive, it->second.first)) return {it->second.second, sign};
     }
     const int component = static_cast<int>(forms_.size());

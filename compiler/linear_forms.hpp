@@ -1,6 +1,7 @@
 // Distinct linear forms in the components of one value. Forms that are equal up to sign are one form.
 #pragma once
 
+#include <limits>
 #include <map>
 #include <utility>
 #include <vector>
@@ -9,6 +10,9 @@ namespace flashtp {
 
 /// sum of coefficient * component, sorted by component.
 using LinearForm = std::vector<std::pair<int, double>>;
+
+/// Relative: equal coefficients differ by the rounding of their square roots only; what differs by more is another number.
+inline constexpr double coefficient_tolerance = 4 * std::numeric_limits<double>::epsilon();
 
 struct ScaledForm {
     int component = 0;

@@ -99,8 +99,7 @@ Kernel lower_to_kernel(const EdgeProgram& program, const Schedule& schedule, con
         TaskLowering lowering(nests[t], schedule, target, modes[t], buffers, kernel.lanes, info.compute);
         kernel.tasks.push_back(lowering.run(fmt::format("task{}", t), path_comments(schedule.tasks[t], info)));
         kernel.shared_elements = std::max(kernel.shared_elements, lowering.shared_elements());
-        kernel.element_copies |= lowering.has_element_copies();
-        if (lowering.uses_ring()) kernel.stages = schedule.ring.stages, kernel.copy = schedule.ring.copy;
+        if (lowering.uses_ring()) kernel.stages = schedule.ring.stages;
     }
     describe_outputs(program, nests, modes, buffers.buffers);
     kernel.buffers = std::move(buffers.buffers);

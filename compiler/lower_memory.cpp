@@ -1,5 +1,6 @@
 // Loads and stores of a task.
 #include <algorithm>
+#include <numeric>
 
 #include "compiler/lower_task.hpp"
 #include "ir/error.hpp"
@@ -105,13 +106,22 @@ Access TaskLowering::shared_access(SharedId shared, Affine base, const RingPlace
     return at;
 }
 
+// Elements that a lane copies at a time: the largest power of two within 16 bytes that divides every address and the count.
+int TaskLowering::copy_vector(ValueId value, std::int64_t offset) const {
+    const Value& v = program_.values[value];
+    const std::int64_t first = v.binding->view.offset + nest_.task().channel_begin * v.components;
+    const std::int64_t row = std::gcd(program_.operands[v.binding->operand].width, std::gcd(first, slice_elements(value)));
+    const auto size = static_cast<std::int64_t>(size_of(compute_));
+    return static_cast<int>(std::gcd(std::gcd(row, offset) * size, bulk_alignment) / size);
+}
+
 // All slices of the receiver's row enter shared memory coalesced; the lanes then pick their channels.
 void TaskLowering::load_staged(const std::vector<ValueId>& inputs, Block& block) {
     emit(block, SyncWarp{});
     std::int64_t offset = 0;
     for (const ValueId v : inputs) {
         emit(block, CopyLanes{staging_, Affine(offset), buffers_.operand(program_.values[v].binding->operand), slice(v, receiver_),
-                              slice_elements(v), true, StoreMode::store});
+                              slice_elements(v), true, StoreMode::store, copy_vector(v, offset)});
         offset += slice_elements(v);
     }
     emit(block, SyncWarp{});
@@ -206,9 +216,9 @@ void TaskLowering::store_lane_sums(std::vector<ValueId> values, Block& block) {
     for (Run& run : runs) emit(block, ReduceStore{std::move(run.to), std::move(run.src), run.mode});
 }
 
-// Two halves of a buffer take turns, so that the reduction of one edge overlaps the arithmetic of the next.
+// Two halves of a buffer take turns, so that the reduction of one edge overlaps the arithmetic of the next. When an edge's groups are
+// issued, those of the edge before have been on their way for long: waiting for them costs nothing.
 void TaskLowering::bulk_reduce(const std::vector<ValueId>& values, Block& block) {
-    emit(block, BulkWait{static_cast<int>(values.size())});
     std::int64_t offset = 0;
     const Affine base = Affine::of(half_, reduce_elements_);
     for (const ValueId v : values) {
@@ -221,13 +231,15 @@ void TaskLowering::bulk_reduce(const std::vector<ValueId>& values, Block& block)
         }
         offset += slice_elements(v);
     }
-    emit(block, SyncWarp{});
     offset = 0;
     for (const ValueId v : values) {
+        const int pending = v == values.back() ? static_cast<int>(values.size()) : -1;
         emit(block, BulkReduce{reduce_buffer_, base + Affine(offset), buffers_.operand(program_.values[v].binding->operand),
-                               slice(v, sender_), slice_elements(v)});
+                               slice(v, sender_), slice_elements(v), pending});
         offset += slice_elements(v);
     }
+    // Lets other lanes know that their half is free. A ring of single edges does so when it refills the stage.
+    if (!uses_ring() || stage_edges_ > 1) emit(block, SyncWarp{});
     emit(block, IntSet{half_, Affine(1) + Affine::of(half_, -1)});
 }
 

@@ -8,7 +8,6 @@ namespace flashtp {
 namespace {
 
 constexpr std::int64_t most_edges_per_stage = 8;
-constexpr std::int64_t fewest_edges_across_lanes = 4;  // measured: with fewer, one lane issues all copies faster
 
 }  // namespace
 
@@ -28,9 +27,19 @@ std::vector<ValueId> TaskLowering::ring_inputs() const {
 void TaskLowering::plan_ring_buffer() {
     const std::vector<ValueId> inputs = ring_inputs();
     if (inputs.empty()) return;
-    ring_ = plan_ring(nest_, inputs, static_cast<int>(chunk_channels_), chunks_, schedule_.ring.copy, size_of(compute_));
+    KernelTask& task = builder_.task;
+    task.copy = schedule_.ring.copy;
+    ring_ = plan_ring(nest_, inputs, static_cast<int>(chunk_channels_), chunks_, task.copy, size_of(compute_));
+    const auto [sender, edge] = addressed_rows(all_statements());
+    keep_numbers(ring_, sender, edge, size_of(compute_));
     const std::int64_t fit = schedule_.ring.stage_bytes / (ring_.edge_elements * static_cast<std::int64_t>(size_of(compute_)));
     stage_edges_ = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::clamp(fit, std::int64_t{1}, most_edges_per_stage))));
+    // Measured: the copies of one edge are issued faster by one lane, in bulk, and those of several edges by all lanes.
+    if (task.copy == CopyMechanism::barrier && stage_edges_ > 1) {
+        task.copy = CopyMechanism::groups;
+        copy_by_lanes(ring_);
+    }
+    task.element_copies = ring_.has_elements;
     const std::int64_t size = ring_.edge_elements * stage_edges_ * schedule_.ring.stages;
     ring_buffer_ = builder_.new_shared("ring", shared_elements_, size);
     shared_elements_ += size;
@@ -39,19 +48,19 @@ void TaskLowering::plan_ring_buffer() {
 void TaskLowering::begin_ring(const Affine& first, const Affine& last, Block& block) {
     stage_ = builder_.new_int("stage");
     phase_ = builder_.new_int("phase");
-    slot_ = builder_.new_int("slot");
-    fill_stage_ = builder_.new_int("fill_stage");
-    fill_ = builder_.new_int("fill");
+    slot_ = stage_edges_ == 1 ? stage_ : builder_.new_int("slot");
     emit(block, RingBegin{});
-    for (const IntId zero : {stage_, phase_, slot_, fill_stage_}) emit(block, IntLet{zero, Affine(0)});
-    emit(block, IntLet{fill_, first});
+    emit(block, IntLet{phase_, Affine(0)});
     builder_.task.windows = 2;
     emit(block, WindowOpen{0, buffers_.sender(), first, last});
     emit(block, WindowOpen{1, buffers_.edge(), first, last});
     const IntId k = builder_.new_int("k");
     For prologue{k, Affine(0), Affine(schedule_.ring.stages), 1, {}};
-    fill_stage(prologue.body);
+    fill_stage(k, first + Affine::of(k, stage_edges_), prologue.body);
     emit(block, std::move(prologue));
+    emit(block, IntLet{stage_, Affine(0)});
+    if (slot_ != stage_) emit(block, IntLet{slot_, Affine(0)});
+    emit(block, SyncWarp{});
     wait_stage(first, block);
 }
 
@@ -62,34 +71,35 @@ void TaskLowering::wait_stage(const Affine& position, Block& block) {
     emit(block, std::move(any));
 }
 
-// Groups are counted, one a stage, so an empty one is committed where no edge is left; barriers are armed only for edges.
-void TaskLowering::fill_stage(Block& block) {
-    If more{Affine::of(fill_), Affine::of(last_), {}};
-    stage_edges_ == 1 ? fill_edge(more.body) : fill_edges(more.body);
-    const bool groups = schedule_.ring.copy == CopyMechanism::groups;
-    if (!groups) emit(more.body, StageCommit{fill_stage_});
+// Fills a stage with the edges from a position on. Groups are counted, one a stage, so an empty one is committed where no edge is
+// left; barriers are armed only for edges.
+void TaskLowering::fill_stage(IntId stage, const Affine& first, Block& block) {
+    If more{first, Affine::of(last_), {}};
+    stage_edges_ == 1 ? fill_edge(stage, first, more.body) : fill_edges(stage, first, more.body);
+    const bool groups = builder_.task.copy == CopyMechanism::groups;
+    if (!groups) emit(more.body, StageCommit{stage});
     emit(block, std::move(more));
-    if (groups) emit(block, StageCommit{fill_stage_});
-    emit(block, IntSet{fill_, Affine::of(fill_) + Affine(stage_edges_)});
-    emit(block, StageNext{fill_stage_, std::nullopt});
+    if (groups) emit(block, StageCommit{stage});
 }
 
-void TaskLowering::fill_edge(Block& block) {
-    const auto [s, e] = read_windows(Affine::of(fill_), block);
-    emit(block, StageFill{fill_stage_, ring_.bulk_bytes});
-    copy_rows(s, e, Affine::of(fill_stage_, ring_.edge_elements), block);
+void TaskLowering::fill_edge(IntId stage, const Affine& position, Block& block) {
+    const auto [s, e] = read_windows(position, block);
+    emit(block, StageFill{stage, ring_.bulk_bytes});
+    copy_rows(s, e, Affine::of(stage, ring_.edge_elements), block);
 }
 
-// Bulk copies of many edges are issued by a lane an edge, side by side; all others edge after edge.
-void TaskLowering::fill_edges(Block& block) {
+// One lane issues the bulk copies of all edges; without any, the edges are dealt to teams of lanes.
+void TaskLowering::fill_edges(IntId stage, const Affine& first, Block& block) {
     const IntId count = builder_.new_int("edges"), k = builder_.new_int("k");
-    emit(block, IntMin{count, Affine(stage_edges_), Affine::of(last_) + Affine::of(fill_, -1)});
-    emit(block, StageFill{fill_stage_, Affine::of(count, ring_.bulk_bytes)});
+    Affine left = Affine::of(last_);
+    for (const auto& [variable, factor] : first.terms) left += Affine::of(variable, -factor);
+    left += Affine(-first.constant);
+    emit(block, IntMin{count, Affine(stage_edges_), left});
+    emit(block, StageFill{stage, Affine::of(count, ring_.bulk_bytes)});
     For edges{k, Affine(0), Affine::of(count), 1, {}};
-    if (!ring_.has_elements && stage_edges_ >= fewest_edges_across_lanes)
-        edges.across_lanes = static_cast<int>(stage_edges_);
-    const auto [s, e] = read_windows(Affine::of(fill_) + Affine::of(k), edges.body);
-    copy_rows(s, e, Affine::of(fill_stage_, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements), edges.body);
+    if (ring_.bulk_bytes == 0 && lanes_ % stage_edges_ == 0) edges.teams = static_cast<int>(stage_edges_);
+    const auto [s, e] = read_windows(first + Affine::of(k), edges.body);
+    copy_rows(s, e, Affine::of(stage, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements), edges.body);
     emit(block, std::move(edges));
 }
 
@@ -102,6 +112,8 @@ std::pair<IntId, IntId> TaskLowering::read_windows(const Affine& position, Block
 }
 
 void TaskLowering::copy_rows(IntId s, IntId e, const Affine& slot, Block& block) {
+    if (ring_.sender_at >= 0) emit(block, IntPut{ring_buffer_, slot + Affine(ring_.sender_at), s});
+    if (ring_.edge_at >= 0) emit(block, IntPut{ring_buffer_, slot + Affine(ring_.edge_at), e});
     for (const RingPiece& piece : ring_.pieces) {
         const Operand& operand = program_.operands[piece.operand];
         const Affine source = Affine::of(operand.row == Row::sender ? s : e, operand.width) + Affine(piece.first) +
@@ -113,17 +125,22 @@ void TaskLowering::copy_rows(IntId s, IntId e, const Affine& slot, Block& block)
 
 Affine TaskLowering::ring_slot() const { return Affine::of(slot_, ring_.edge_elements); }
 
-// After an edge. Its values were read where they were used; once all edges of the stage are done it is filled again.
+// After an edge. Its values were read where they were used; once all edges of the stage are done it is filled again, with the edges
+// that follow those of the other stages.
 void TaskLowering::leave_slot(IntId position, Block& block) {
-    emit(block, IntSet{slot_, Affine::of(slot_) + Affine(1)});
+    const bool single = stage_edges_ == 1;
+    if (!single) emit(block, IntSet{slot_, Affine::of(slot_) + Affine(1)});
     If used_up{Affine::of(stage_, stage_edges_) + Affine(stage_edges_ - 1), Affine::of(slot_), {}};
-    Block& next = stage_edges_ == 1 ? block : used_up.body;
-    emit(next, SyncWarp{});
-    fill_stage(next);
+    Block& next = single ? block : used_up.body;
+    // With several edges a stage, a bulk reduction ends every edge with a SyncWarp.
+    if (single || reduced_.empty()) emit(next, SyncWarp{});
+    fill_stage(stage_, Affine::of(position) + Affine(1 + (schedule_.ring.stages - 1) * stage_edges_), next);
+    // With one stage its numbers are read at once; otherwise other stages' edges, and a SyncWarp, come in between.
+    if (schedule_.ring.stages == 1) emit(next, SyncWarp{});
     emit(next, StageNext{stage_, phase_});
-    emit(next, IntSet{slot_, Affine::of(stage_, stage_edges_)});
+    if (!single) emit(next, IntSet{slot_, Affine::of(stage_, stage_edges_)});
     wait_stage(Affine::of(position) + Affine(1), next);
-    if (stage_edges_ > 1) emit(block, std::move(used_up));
+    if (!single) emit(block, std::move(used_up));
 }
 
 }  // namespace flashtp

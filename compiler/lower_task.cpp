@@ -47,7 +47,7 @@ KernelTask TaskLowering::run(std::string name, std::vector<std::string> comments
     const bool grid_chunks = nest_.find_loop(LoopKind::chunk) == 0;
     task.chunks = grid_chunks ? chunks_ : 1;
     region(0, all_statements(), task.body);
-    if (!reduced_.empty()) emit(task.body, BulkWait{0});
+    if (!reduced_.empty()) emit(task.body, BulkEnd{});
     return std::move(task);
 }
 
@@ -208,9 +208,9 @@ void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Bloc
     emit(block, std::move(edges));
 }
 
-// Loads the numbers of the edge and of its sender where something in the loop addresses such rows itself.
-void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position, Block& block) {
-    bool edge = false, sender = false;
+// Whether something in the loop addresses rows of senders, and of edges, itself.
+std::pair<bool, bool> TaskLowering::addressed_rows(const std::vector<int>& statements) const {
+    bool sender = false, edge = false;
     const auto look = [&](ValueId v) {
         if (!program_.values[v].binding || in_ring(v)) return;
         edge |= program_.values[v].row == Row::edge && !program_.operands[program_.values[v].binding->operand].tile;
@@ -222,9 +222,17 @@ void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position,
         look(s.a.value);
         if (s.b) look(s.b->value);
     }
-    if (edge) emit(block, IntLoad{edge_, buffers_.edge(), Affine::of(position), true});
+    return {sender, edge};
+}
+
+// The ring has the numbers of its edges at hand: loading them would cost a memory latency an edge.
+void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position, Block& block) {
+    const auto [sender, edge] = addressed_rows(statements);
+    if (edge && !uses_ring()) emit(block, IntLoad{edge_, buffers_.edge(), Affine::of(position), true});
+    if (edge && uses_ring()) emit(block, IntGet{edge_, ring_buffer_, ring_slot() + Affine(ring_.edge_at)});
     if (!sender) return;
     sender_ = builder_.new_int("s");
+    if (uses_ring()) return emit(block, IntGet{sender_, ring_buffer_, ring_slot() + Affine(ring_.sender_at)});
     emit(block, IntLoad{sender_, buffers_.sender(), Affine::of(position)});
 }
 

@@ -41,7 +41,6 @@ class TaskLowering {
     /// Elements of shared memory the task needs.
     std::int64_t shared_elements() const { return shared_elements_; }
     bool uses_ring() const { return !ring_.pieces.empty(); }
-    bool has_element_copies() const { return uses_ring() && ring_.has_elements; }
 
   private:
     /// Statements that write and read each value.
@@ -57,6 +56,7 @@ class TaskLowering {
     void receiver_loop(int depth, const std::vector<int>& statements, Block& block);
     void edge_loop(int depth, const std::vector<int>& statements, Block& block);
     void edge_rows(const std::vector<int>& statements, IntId position, Block& block);
+    std::pair<bool, bool> addressed_rows(const std::vector<int>& statements) const;
     void axis_loop(int depth, const std::vector<int>& statements, Block& block);
     void chunk_loop(int depth, const std::vector<int>& statements, Block& block);
     std::vector<ValueId> inputs_of(const std::vector<int>& statements, int depth) const;
@@ -98,15 +98,16 @@ class TaskLowering {
     Affine slice(ValueId value, IntId row) const;
     RingPlace slice_place(ValueId value) const;
     std::int64_t slice_elements(ValueId value) const;
+    int copy_vector(ValueId value, std::int64_t offset) const;
 
     // lower_ring.cpp
     std::vector<ValueId> ring_inputs() const;
     void plan_ring_buffer();
     void begin_ring(const Affine& first, const Affine& last, Block& block);
     void wait_stage(const Affine& position, Block& block);
-    void fill_stage(Block& block);
-    void fill_edge(Block& block);
-    void fill_edges(Block& block);
+    void fill_stage(IntId stage, const Affine& first, Block& block);
+    void fill_edge(IntId stage, const Affine& position, Block& block);
+    void fill_edges(IntId stage, const Affine& first, Block& block);
     std::pair<IntId, IntId> read_windows(const Affine& position, Block& block);
     void copy_rows(IntId s, IntId e, const Affine& slot, Block& block);
     Affine ring_slot() const;
@@ -149,7 +150,7 @@ class TaskLowering {
     SharedId ring_buffer_ = -1, staging_ = -1, reduce_buffer_ = -1;
     std::int64_t shared_elements_ = 0, reduce_elements_ = 0;
     std::vector<ValueId> reduced_;       // outputs that leave by bulk reduction
-    IntId stage_ = -1, phase_ = -1, slot_ = -1, fill_stage_ = -1, fill_ = -1, last_ = -1, half_ = -1;
+    IntId stage_ = -1, phase_ = -1, slot_ = -1, last_ = -1, half_ = -1;
 };
 
 }  // namespace flashtp

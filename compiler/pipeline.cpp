@@ -87,8 +87,8 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     Lowered result;
     result.paths = trace("expand paths", expand_paths(problem));
     const Factoring factoring = options.schedule ? parse_factoring(options.schedule->factoring)
-                                                 : options.factoring.value_or(Factoring::products);
-    const EdgeProgram forward = trace("factor", factor(result.paths, factoring));
+                                                 : options.factoring.value_or(Factoring::merged);
+    const EdgeProgram forward = trace("factor", factor(result.paths, factoring, false, request.order));
     result.edge = trace("derivative", derivative(forward, request));
     std::optional<ScheduleKnobs> knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
     LayerSplit parts = parts_of(result.edge, target, options, *knobs);

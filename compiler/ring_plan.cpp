@@ -146,6 +146,19 @@ const RingPlace* RingPlan::find(ValueId value) const {
     return nullptr;
 }
 
+void keep_numbers(RingPlan& plan, bool sender, bool edge, std::size_t element_bytes) {
+    if (!sender && !edge) return;
+    if (sender) plan.sender_at = plan.edge_elements;
+    if (edge) plan.edge_at = plan.edge_elements + 1;
+    plan.edge_elements += bulk_alignment / static_cast<std::int64_t>(element_bytes);
+}
+
+void copy_by_lanes(RingPlan& plan) {
+    for (RingPiece& piece : plan.pieces) piece.bulk = false;
+    plan.bulk_bytes = 0;
+    plan.has_elements = true;
+}
+
 RingPlan plan_ring(const Nest& nest, const std::vector<ValueId>& inputs, int chunk_channels, std::int64_t chunks,
                    CopyMechanism copy, std::size_t element_bytes) {
     return Planner(nest, chunk_channels, chunks, copy, element_bytes).run(inputs);

@@ -29,9 +29,17 @@ struct RingPlan {
     std::vector<std::pair<ValueId, RingPlace>> places;
     std::int64_t edge_elements = 0, bulk_bytes = 0;
     bool has_elements = false;  ///< some piece is not a bulk copy
+    /// Where a slot keeps the numbers of its sender and of its edge, for rows that are addressed while the edge is worked on; -1: nowhere.
+    std::int64_t sender_at = -1, edge_at = -1;
 
     const RingPlace* find(ValueId value) const;
 };
+
+/// Room in every slot for the numbers of its sender and its edge.
+void keep_numbers(RingPlan&, bool sender, bool edge, std::size_t element_bytes);
+
+/// No piece is a bulk copy any more.
+void copy_by_lanes(RingPlan&);
 
 /// Pieces for the given inputs, merged where they touch; rows are extended to 16-byte bounds where the row's width allows it.
 RingPlan plan_ring(const Nest& nest, const std::vector<ValueId>& inputs, int chunk_channels, std::int64_t chunks,

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <type_traits>
 
 #include <fmt/format.h>
 
@@ -126,8 +127,8 @@ template <class T>
 void Warp<T>::copy_to_shared(const CopyLanes& s) {
     const std::int64_t from = value(s.global_base), to = value(s.shared_base);
     for (std::int64_t n = 0; n < s.count; ++n) {
-        const int lane = static_cast<int>(n % lanes_);
-        const SharedAccess access{s.shared, to + n, lane};
+        const int lane = static_cast<int>(n / s.vector % lanes_);
+        const SharedAccess access{s.shared, to + n, some_lane};
         shared_.check_write(site_, access);
         words_[shared_.write(site_, access, false)] = global_.get<T>(site_, s.global, from + n, lane);
     }
@@ -149,6 +150,24 @@ std::size_t Warp<T>::operator()(const CopyLanes* s) {
     return next_;
 }
 
+/// An integer as wide as a shared word.
+template <class T>
+using Bits = std::conditional_t<sizeof(T) == sizeof(std::int32_t), std::int32_t, std::int64_t>;
+
+template <class T>
+std::size_t Warp<T>::operator()(const IntPut* s) {
+    const SharedAccess to{s->shared, value(s->at), some_lane};
+    shared_.check_write(site_, to);
+    words_[shared_.write(site_, to, false)] = std::bit_cast<T>(static_cast<Bits<T>>(integer(s->value)));
+    return next_;
+}
+
+template <class T>
+std::size_t Warp<T>::operator()(const IntGet* s) {
+    const T word = words_[shared_.read(site_, {s->shared, value(s->at), some_lane})];
+    return set(s->var, std::bit_cast<Bits<T>>(word));
+}
+
 /// The data is there at once; only StageWait lets lanes read it.
 template <class T>
 std::size_t Warp<T>::operator()(const AsyncCopy* s) {
@@ -164,12 +183,14 @@ std::size_t Warp<T>::operator()(const AsyncCopy* s) {
 
 template <class T>
 std::size_t Warp<T>::operator()(const BulkReduce* s) {
+    shared_.sync();
     shared_.bulk_begin();
     const std::int64_t from = value(s->shared_base), to = value(s->global_base);
     for (std::int64_t n = 0; n < s->count; ++n) {
         const T v = words_[shared_.bulk_read(site_, {s->shared, from + n, some_lane})];
         global_.put(site_, s->global, to + n, v, StoreMode::atomic, writer_, some_lane);
     }
+    if (s->pending >= 0) shared_.bulk_wait(s->pending);
     return next_;
 }
 
@@ -178,6 +199,8 @@ template std::size_t Warp<float>::operator()(const Store*);
 template std::size_t Warp<float>::operator()(const LaneSum*);
 template std::size_t Warp<float>::operator()(const ReduceStore*);
 template std::size_t Warp<float>::operator()(const CopyLanes*);
+template std::size_t Warp<float>::operator()(const IntPut*);
+template std::size_t Warp<float>::operator()(const IntGet*);
 template std::size_t Warp<float>::operator()(const AsyncCopy*);
 template std::size_t Warp<float>::operator()(const BulkReduce*);
 template std::size_t Warp<double>::operator()(const Load*);
@@ -185,6 +208,8 @@ template std::size_t Warp<double>::operator()(const Store*);
 template std::size_t Warp<double>::operator()(const LaneSum*);
 template std::size_t Warp<double>::operator()(const ReduceStore*);
 template std::size_t Warp<double>::operator()(const CopyLanes*);
+template std::size_t Warp<double>::operator()(const IntPut*);
+template std::size_t Warp<double>::operator()(const IntGet*);
 template std::size_t Warp<double>::operator()(const AsyncCopy*);
 template std::size_t Warp<double>::operator()(const BulkReduce*);
 

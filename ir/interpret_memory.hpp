@@ -105,11 +105,11 @@ class SharedState {
   public:
     explicit SharedState(const Kernel& kernel) : kernel_(kernel) {}
     /// A warp starts.
-    void reset();
+    void reset(const KernelTask&);
     /// A warp ends: nothing may be in flight.
     void check_finished(const Site&) const;
 
-    void sync() { ++epoch_; }
+    void sync() { ++epoch_, bulk_free_ = bulk_finished_; }
     std::size_t read(const Site&, const SharedAccess&);
     /// Whether the lane may write; to be asked for all lanes of a statement before any of them writes.
     std::size_t check_write(const Site&, const SharedAccess&) const;
@@ -156,9 +156,11 @@ class SharedState {
     std::vector<Word> words_;
     std::vector<Stage> ring_;
     std::vector<std::size_t> committed_;  ///< groups not waited for, oldest first: a stage, or no_stage for an empty one
+    CopyMechanism copy_ = CopyMechanism::plain;  ///< of the task
     bool ring_open_ = false;
     std::size_t filling_ = no_stage;
     std::uint32_t epoch_ = 1, bulk_issued_ = 0, bulk_finished_ = 0;
+    std::uint32_t bulk_free_ = 0;  ///< groups that all lanes know to be finished
 };
 
 }  // namespace flashtp::interpreter

@@ -6,14 +6,15 @@
 
 namespace flashtp::interpreter {
 
-void SharedState::reset() {
+void SharedState::reset(const KernelTask& task) {
+    copy_ = task.copy;
     words_.assign(static_cast<std::size_t>(kernel_.shared_elements), {});
     ring_.assign(static_cast<std::size_t>(kernel_.stages), {});
     committed_.clear();
     ring_open_ = false;
     filling_ = no_stage;
     epoch_ = 1;
-    bulk_issued_ = bulk_finished_ = 0;
+    bulk_issued_ = bulk_finished_ = bulk_free_ = 0;
 }
 
 void SharedState::check_finished(const Site& site) const {
@@ -86,7 +87,7 @@ std::size_t SharedState::check_write(const Site& site, const SharedAccess& a) co
     if (w.read_epoch == epoch_ && w.reader != a.lane)
         site.fail(fmt::format("{}, which {} reads, without SyncWarp in between", who(),
                               w.reader == several_readers ? "another lane" : lane_text(w.reader)));
-    if (w.bulk_group > bulk_finished_) site.fail(who() + ", which a bulk reduction may still read: BulkWait is missing");
+    if (w.bulk_group > bulk_free_) site.fail(who() + ", which a bulk reduction may still read");
     return at;
 }
 
@@ -135,7 +136,7 @@ std::size_t SharedState::async_write(const Site& site, const SharedAccess& a) {
     if (w.read_epoch == epoch_) site.fail(who() + " comes while lanes still read it: no SyncWarp since");
     const bool by_lanes = w.author == Author::lane || w.author == Author::lanes;
     if (by_lanes && w.write_epoch == epoch_) site.fail(who() + " comes after a lane wrote it: no SyncWarp since");
-    if (w.bulk_group > bulk_finished_) site.fail(who() + " comes while a bulk reduction may still read it: BulkWait is missing");
+    if (w.bulk_group > bulk_free_) site.fail(who() + " comes while a bulk reduction may still read it");
     w.author = Author::stage;
     w.writer = static_cast<std::int16_t>(filling_);
     w.fill = ring_[filling_].fills;
@@ -146,20 +147,20 @@ std::size_t SharedState::async_write(const Site& site, const SharedAccess& a) {
 void SharedState::stage_commit(const Site& site, std::int64_t stage) {
     const std::size_t at = stage_at(site, stage);
     Stage& s = ring_[at];
-    if (filling_ == no_stage && kernel_.copy == CopyMechanism::groups) return committed_.push_back(no_stage);
+    if (filling_ == no_stage && copy_ == CopyMechanism::groups) return committed_.push_back(no_stage);
     if (filling_ != at) site.fail(fmt::format("stage {} is committed, but it is not being filled", stage));
     if (s.bulk_bytes != s.expected_bytes)
         site.fail(fmt::format("stage {} expects {} bytes of bulk copies and gets {}", stage, s.expected_bytes, s.bulk_bytes));
     s.state = Stage::committed;
     filling_ = no_stage;
-    if (kernel_.copy != CopyMechanism::barrier) committed_.push_back(at);
+    if (copy_ != CopyMechanism::barrier) committed_.push_back(at);
 }
 
 /// Barriers finish in any order and may be waited for again; groups finish in order and are counted, so each wait is for the oldest.
 void SharedState::stage_wait(const Site& site, std::int64_t stage, std::int64_t phase) {
     const std::size_t at = stage_at(site, stage);
     Stage& s = ring_[at];
-    const bool barrier = kernel_.copy == CopyMechanism::barrier;
+    const bool barrier = copy_ == CopyMechanism::barrier;
     if (s.state == Stage::empty) site.fail(fmt::format("StageWait for stage {}, which was never filled", stage));
     if (s.state == Stage::filling) site.fail(fmt::format("StageWait for stage {}, which is not committed", stage));
     if (s.state == Stage::readable && !barrier) site.fail(fmt::format("StageWait for stage {} twice", stage));

@@ -24,7 +24,7 @@ Warp<T>::Warp(const Plan& plan, GlobalMemory& global)
 
 template <class T>
 void Warp<T>::run(const WarpRange& range) {
-    shared_.reset();
+    shared_.reset(*plan_.task);
     writer_ = range.writer;
     range_ = range;
     integer(int_chunk) = range.chunk;
@@ -49,8 +49,8 @@ template <class T>
 std::size_t Warp<T>::operator()(const LoopHead& s) {
     integer(s.loop->var) = value(s.loop->begin);
     loop_ends_[s.slot] = value(s.loop->end);
-    if (const int lanes = s.loop->across_lanes; lanes && loop_ends_[s.slot] - integer(s.loop->var) > lanes)
-        site_.fail(fmt::format("a loop across {} lanes runs to {}", lanes, loop_ends_[s.slot]));
+    if (const int teams = s.loop->teams; teams && loop_ends_[s.slot] - integer(s.loop->var) > teams)
+        site_.fail(fmt::format("a loop over {} teams runs to {}", teams, loop_ends_[s.slot]));
     return integer(s.loop->var) < loop_ends_[s.slot] ? next_ : s.exit;
 }
 
@@ -141,8 +141,9 @@ std::size_t Warp<T>::operator()(const PartOfEdges* s) {
 }
 
 template <class T>
-std::size_t Warp<T>::operator()(const BulkWait* s) {
-    shared_.bulk_wait(s->pending);
+std::size_t Warp<T>::operator()(const BulkEnd*) {
+    shared_.bulk_wait(0);
+    shared_.sync();
     return next_;
 }
 

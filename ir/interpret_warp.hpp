@@ -28,6 +28,8 @@ class Warp {
     std::size_t operator()(const IntSet* s) { return set(s->var, value(s->value)); }
     std::size_t operator()(const IntLoad*);
     std::size_t operator()(const IntMin* s) { return set(s->var, std::min(value(s->a), value(s->b))); }
+    std::size_t operator()(const IntPut*);
+    std::size_t operator()(const IntGet*);
     std::size_t operator()(const Load*);
     std::size_t operator()(const Store*);
     std::size_t operator()(const LaneSum*);
@@ -44,7 +46,7 @@ class Warp {
     std::size_t operator()(const WindowRead*);
     std::size_t operator()(const PartOfEdges*);
     std::size_t operator()(const BulkReduce*);
-    std::size_t operator()(const BulkWait*);
+    std::size_t operator()(const BulkEnd*);
     std::size_t operator()(const SyncWarp*);
 
   private:

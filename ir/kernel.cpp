@@ -1,5 +1,7 @@
 #include "ir/kernel.hpp"
 
+#include <algorithm>
+
 namespace flashtp {
 
 Affine Affine::of(IntId variable, std::int64_t factor) {
@@ -30,11 +32,15 @@ Affine& Affine::operator+=(const Affine& other) {
     return *this;
 }
 
+bool uses_barriers(const Kernel& kernel) {
+    return kernel.stages > 0 && std::ranges::any_of(kernel.tasks, [](const KernelTask& t) { return t.copy == CopyMechanism::barrier; });
+}
+
 std::int64_t shared_bytes(const Kernel& kernel) {
     constexpr std::int64_t alignment = 128;  // of a warp's region: bulk copies start on 16 bytes, cache lines are 128
     const std::int64_t bytes = kernel.shared_elements * static_cast<std::int64_t>(size_of(kernel.compute));
     const std::int64_t region = (bytes + alignment - 1) / alignment * alignment;
-    const std::int64_t barriers = kernel.copy == CopyMechanism::barrier ? 8 * kernel.stages : 0;
+    const std::int64_t barriers = uses_barriers(kernel) ? 8 * kernel.stages : 0;
     return kernel.warps_per_block * (region + barriers);
 }
 

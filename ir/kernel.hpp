@@ -100,6 +100,10 @@ struct IntLoad {
     friend bool operator==(const IntLoad&, const IntLoad&) = default;
 };
 struct IntMin { IntId var; Affine a, b; friend bool operator==(const IntMin&, const IntMin&) = default; };
+/// Keeps an integer in one element of shared memory, written by one lane (of each team, in a loop over teams), and declares one from
+/// there. The bits of a number of the compute type hold it: only IntGet reads it.
+struct IntPut { SharedId shared; Affine at; IntId value; friend bool operator==(const IntPut&, const IntPut&) = default; };
+struct IntGet { IntId var; SharedId shared; Affine at; friend bool operator==(const IntGet&, const IntGet&) = default; };
 /// Declares var and runs the body for begin, begin + step, ... < end.
 struct For;
 /// Runs the body where a < b.
@@ -126,9 +130,11 @@ struct Prefetch {
 };
 
 /// The lanes together copy `count` contiguous elements between global and shared memory, in either direction; `mode` applies to a
-/// global destination. Lane i handles elements i, i + lanes, ...
+/// global destination. Lane i handles elements i, i + lanes, ... To shared memory `vector` elements at a time, aligned as in AsyncCopy,
+/// and readable after the next SyncWarp only.
 struct CopyLanes {
     SharedId shared; Affine shared_base; BufferId global; Affine global_base; std::int64_t count; bool to_shared; StoreMode mode;
+    int vector = 1;
     friend bool operator==(const CopyLanes&, const CopyLanes&) = default;
 };
 
@@ -148,7 +154,7 @@ struct StageWait { IntId stage, phase; friend bool operator==(const StageWait&, 
 struct StageNext { IntId stage; std::optional<IntId> phase; friend bool operator==(const StageNext&, const StageNext&) = default; };
 
 /// A window over an index buffer read at consecutive positions from begin: the lanes hold 32 entries ahead, so that a read costs
-/// a shuffle and not a memory latency. Reads must be at begin, begin + 1, ... < end; a loop across lanes reads several at once, a
+/// a shuffle and not a memory latency. Reads must be at begin, begin + 1, ... < end; a loop over teams reads several at once, a
 /// power of two in every loop over the window. A null buffer reads as the identity.
 struct WindowOpen { int window; BufferId buffer; Affine begin, end; friend bool operator==(const WindowOpen&, const WindowOpen&) = default; };
 struct WindowRead { int window; IntId var; Affine position; friend bool operator==(const WindowRead&, const WindowRead&) = default; };
@@ -157,32 +163,34 @@ struct WindowRead { int window; IntId var; Affine position; friend bool operator
 /// none; what it stores to receiver rows is then added atomically to memory the launcher zeroed. Otherwise nothing happens.
 struct PartOfEdges { IntId begin, end; friend bool operator==(const PartOfEdges&, const PartOfEdges&) = default; };
 
-/// Adds `count` contiguous shared elements to global memory, asynchronously (16-byte aligned); preceded by SyncWarp after the
-/// lanes' writes (the printer adds the proxy fence). One BulkReduce is one group.
+/// Adds `count` contiguous shared elements to global memory, asynchronously (16-byte aligned), with what the lanes wrote before: a
+/// SyncWarp is part of it. One BulkReduce is one group. Where `pending` is not negative it waits until at most that many groups of
+/// this warp still read shared memory, and after the next SyncWarp every lane may write there.
 struct BulkReduce {
-    SharedId shared; Affine shared_base; BufferId global; Affine global_base; std::int64_t count;
+    SharedId shared; Affine shared_base; BufferId global; Affine global_base; std::int64_t count; int pending = -1;
     friend bool operator==(const BulkReduce&, const BulkReduce&) = default;
 };
-/// Waits until at most `pending` groups of this warp still read shared memory; then every lane may write there.
-struct BulkWait { int pending; friend bool operator==(const BulkWait&, const BulkWait&) = default; };
+/// Waits until no group of this warp still reads shared memory: before a task ends.
+struct BulkEnd { friend bool operator==(const BulkEnd&, const BulkEnd&) = default; };
 struct SyncWarp { friend bool operator==(const SyncWarp&, const SyncWarp&) = default; };
 
-/// With `across_lanes` iteration i runs on lane i, for at most that many iterations: the body holds window reads, then bulk copies.
+/// With `teams` the lanes form that many teams of equal size, and iteration i runs on team i, for at most that many iterations: the
+/// body holds window reads, then puts and copies that are not in bulk.
 struct For {
-    IntId var; Affine begin, end; std::int64_t step = 1; Block body; int across_lanes = 0;
+    IntId var; Affine begin, end; std::int64_t step = 1; Block body; int teams = 0;
     bool operator==(const For&) const;
 };
 struct If { Affine a, b; Block body; bool operator==(const If&) const; };
 
-using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
+using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, IntPut, IntGet, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
                                 Prefetch, CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
-                                WindowRead, PartOfEdges, BulkReduce, BulkWait, SyncWarp>;
+                                WindowRead, PartOfEdges, BulkReduce, BulkEnd, SyncWarp>;
 struct KernelStatement {
     KernelNode node;
     friend bool operator==(const KernelStatement&, const KernelStatement&) = default;
 };
 inline bool For::operator==(const For& o) const {
-    return var == o.var && begin == o.begin && end == o.end && step == o.step && body == o.body && across_lanes == o.across_lanes;
+    return var == o.var && begin == o.begin && end == o.end && step == o.step && body == o.body && teams == o.teams;
 }
 inline bool If::operator==(const If& o) const { return a == o.a && b == o.b && body == o.body; }
 
@@ -202,6 +210,8 @@ struct KernelTask {
     std::vector<Register> registers;
     std::vector<SharedBuffer> shared;
     int windows = 0;
+    CopyMechanism copy = CopyMechanism::plain;  ///< into its ring
+    bool element_copies = false;                ///< some AsyncCopy is not bulk: with barriers, every lane arrives as well
     Block body;
     friend bool operator==(const KernelTask&, const KernelTask&) = default;
 };
@@ -218,8 +228,6 @@ struct Kernel {
     std::vector<Buffer> buffers;      ///< kernel arguments in this order (tables are not arguments)
     std::vector<KernelTask> tasks;
     int stages = 0;                   ///< ring depth
-    CopyMechanism copy = CopyMechanism::plain;
-    bool element_copies = false;      ///< some AsyncCopy is not bulk: with barriers, every lane arrives as well
     std::int64_t shared_elements = 0; ///< a warp's region: the largest task's, without barriers
     int warps_per_block = 1, min_blocks = 1, rows_per_warp = 1;
     friend bool operator==(const Kernel&, const Kernel&) = default;
@@ -232,6 +240,9 @@ void verify(const Kernel&);
 
 /// Whether a launch that splits receivers turns stores to the buffer into atomic additions.
 bool added_by_parts(const Kernel&, const Buffer&);
+
+/// Whether some task fills its ring by barriers.
+bool uses_barriers(const Kernel&);
 
 /// Bytes of shared memory a block needs, barriers included.
 std::int64_t shared_bytes(const Kernel&);

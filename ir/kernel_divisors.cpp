@@ -27,6 +27,7 @@ struct Collector {
     void operator()(const IntLet& s) { define(s.var, &s.value); }
     void operator()(const IntSet& s) { define(s.var, &s.value); }
     void operator()(const IntLoad& s) { define(s.var, nullptr); }
+    void operator()(const IntGet& s) { define(s.var, nullptr); }
     void operator()(const WindowRead& s) { define(s.var, nullptr); }
     void operator()(const PartOfEdges& s) { define(s.begin, nullptr), define(s.end, nullptr); }
     void operator()(const IntMin& s) {

@@ -34,7 +34,7 @@ class Printer {
     void operator()(const For& s) {
         integer("for ", s.var), affine(" = ", s.begin), affine(" .. ", s.end);
         if (s.step != 1) put(" step {}", s.step);
-        if (s.across_lanes) put(" across {} lanes", s.across_lanes);
+        if (s.teams) put(" by {} teams of lanes", s.teams);
     }
     void operator()(const If& s) { affine("if ", s.a), affine(" < ", s.b); }
 
@@ -57,7 +57,10 @@ class Printer {
         if (s.to_shared) shared(s.shared, s.shared_base), text(" = "), global(s.global, s.global_base);
         if (!s.to_shared) global(s.global, s.global_base), mode(s.mode), shared(s.shared, s.shared_base);
         put(", {}", s.count);
+        if (s.vector > 1) put(" by {}", s.vector);
     }
+    void operator()(const IntPut& s) { text("put "), shared(s.shared, s.at), integer(" = ", s.value); }
+    void operator()(const IntGet& s) { integer("get ", s.var), text(" = "), shared(s.shared, s.at); }
     void operator()(const RingBegin&) { text("ring begin"); }
     void operator()(const StageFill& s) { integer("stage fill ", s.stage), affine(", ", s.bulk_bytes), text(" bulk bytes"); }
     void operator()(const AsyncCopy& s) {
@@ -80,8 +83,9 @@ class Printer {
     void operator()(const WindowRead& s) { integer("let ", s.var), put(" = window {}", s.window), affine(" at ", s.position); }
     void operator()(const BulkReduce& s) {
         text("bulk "), global(s.global, s.global_base), text(" += "), shared(s.shared, s.shared_base), put(", {}", s.count);
+        if (s.pending >= 0) put(", {} pending", s.pending);
     }
-    void operator()(const BulkWait& s) { put("bulk wait, {} pending", s.pending); }
+    void operator()(const BulkEnd&) { text("bulk end"); }
     void operator()(const PartOfEdges& s) { integer("part of edges ", s.begin), integer(" .. ", s.end); }
     void operator()(const SyncWarp&) { text("sync"); }
 
@@ -204,6 +208,7 @@ void Printer::task(const KernelTask& t) {
     for (const Register& r : t.registers)
         if (r.uniform) uniform += " " + r.name;
     if (!uniform.empty()) put("  uniform{}\n", uniform);
+    if (kernel_.stages > 0) put("  ring by {}{}\n", to_string(t.copy), t.element_copies ? ", element copies" : "");
     if (t.windows > 0) put("  {} windows\n", t.windows);
     block(t.body, 1);
 }
@@ -225,10 +230,7 @@ void Printer::kernel() {
         kernel_.receiver_rows ? "receivers" : "edges", kernel_.rows_per_warp);
     put("  {} warps a block, {} blocks, {} shared elements a warp\n", kernel_.warps_per_block, kernel_.min_blocks,
         kernel_.shared_elements);
-    if (kernel_.stages > 0) {
-        put("  ring of {} stages by {}{}\n", kernel_.stages, to_string(kernel_.copy),
-            kernel_.element_copies ? ", element copies" : "");
-    }
+    if (kernel_.stages > 0) put("  ring of {} stages\n", kernel_.stages);
     text("buffers\n");
     for (const Buffer& b : kernel_.buffers) buffer_line(b);
     for (const KernelTask& t : kernel_.tasks) task(t);

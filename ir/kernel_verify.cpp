@@ -26,6 +26,8 @@ class TaskVerifier {
     void operator()(const IntSet& s) { read(s.value), assign_int(s.var); }
     void operator()(const IntLoad& s);
     void operator()(const IntMin& s) { read(s.a), read(s.b), declare_or_assign(s.var); }
+    void operator()(const IntPut& s) { read_int(s.value), read(s.at), check_span(s.shared, s.at, 0, 0); }
+    void operator()(const IntGet& s) { declare_int(s.var), read(s.at), check_span(s.shared, s.at, 0, 0); }
     void operator()(const For&);
     void operator()(const If&);
     void operator()(const Move& s) { compute(s.dst, {&s.src}); }
@@ -46,7 +48,7 @@ class TaskVerifier {
     void operator()(const WindowOpen&);
     void operator()(const WindowRead&);
     void operator()(const BulkReduce&);
-    void operator()(const BulkWait& s) { require(s.pending >= 0, "a negative number of pending groups"); }
+    void operator()(const BulkEnd&) {}
     void operator()(const PartOfEdges& s) {
         require(kernel_.receiver_rows && kernel_.target.platform == Platform::cuda, "only receivers on a GPU are split");
         assign_int(s.begin), assign_int(s.end);
@@ -87,7 +89,7 @@ class TaskVerifier {
     void reads_global(BufferId) const;
     void writes_global(BufferId, StoreMode) const;
     void written(const Access&, StoreMode) const;
-    void check_across_lanes(const For&) const;
+    void check_teams(const For&) const;
     void check_async(SharedId, const Affine& shared, BufferId, const Affine& global, std::int64_t count, std::int64_t unit);
     void require_ring() const { require(kernel_.stages > 0, "the kernel has no ring"); }
 
@@ -255,24 +257,24 @@ void TaskVerifier::operator()(const IntLoad& s) {
     s.declare ? declare_int(s.var) : assign_int(s.var);
 }
 
-/// What lanes may do apart from each other: no integer but the loop's own and those its windows give differs between them.
-void TaskVerifier::check_across_lanes(const For& s) const {
-    const int most = s.across_lanes;
-    require(most > 0 && most <= kernel_.lanes && (most & (most - 1)) == 0, "a loop runs across a power of two of lanes");
-    require(s.begin == Affine(0) && s.step == 1, "a loop across lanes counts from 0");
+/// What teams of lanes may do apart from each other: no integer but the loop's own and those its windows give differs between them.
+void TaskVerifier::check_teams(const For& s) const {
+    require(s.teams > 0 && s.teams <= kernel_.lanes && (s.teams & (s.teams - 1)) == 0, "a loop is dealt to a power of two of teams");
+    require(s.begin == Affine(0) && s.step == 1, "a loop over teams counts from 0");
     bool copies = false;
     for (const KernelStatement& inner : s.body) {
         const auto* copy = std::get_if<AsyncCopy>(&inner.node);
-        copies |= copy != nullptr;
-        require(copy ? copy->bulk : !copies && std::holds_alternative<WindowRead>(inner.node),
-                "a loop across lanes holds window reads, then bulk copies");
+        const bool writes = (copy && !copy->bulk) || std::holds_alternative<IntPut>(inner.node);
+        copies |= writes;
+        require(writes || (!copies && std::holds_alternative<WindowRead>(inner.node)),
+                "a loop over teams holds window reads, then puts and copies that are not in bulk");
     }
 }
 
 void TaskVerifier::operator()(const For& s) {
     read(s.begin), read(s.end);
     require(s.step > 0, "a loop needs a positive step");
-    if (s.across_lanes) check_across_lanes(s);
+    if (s.teams) check_teams(s);
     const std::size_t entered = ints_.enter(), fixed = fixed_.size();
     declare_int(s.var);
     fixed_.push_back(s.var);
@@ -327,16 +329,15 @@ void TaskVerifier::operator()(const Prefetch& s) {
 }
 
 void TaskVerifier::operator()(const CopyLanes& s) {
-    read(s.shared_base), read(s.global_base);
-    require(s.count >= 1, "nothing to copy");
-    check_span(s.shared, s.shared_base, 0, s.count - 1);
+    const auto size = static_cast<std::int64_t>(size_of(kernel_.compute));
+    check_async(s.shared, s.shared_base, s.global, s.global_base, s.count, s.to_shared ? s.vector * size : 1);
     s.to_shared ? reads_global(s.global) : writes_global(s.global, s.mode);
 }
 
 void TaskVerifier::operator()(const StageFill& s) {
     require_ring(), read_int(s.stage);
     read(s.bulk_bytes);
-    require(s.bulk_bytes == Affine(0) || kernel_.copy == CopyMechanism::barrier, "bulk copies need barriers");
+    require(s.bulk_bytes == Affine(0) || task_.copy == CopyMechanism::barrier, "bulk copies need barriers");
 }
 
 /// Both ends start at a multiple of `unit` bytes, whatever the integers are. Operands are aligned at least as well.
@@ -362,14 +363,14 @@ void TaskVerifier::operator()(const AsyncCopy& s) {
     require(unit == 4 || unit == 8 || unit == 16, "an element copy moves 4, 8 or 16 bytes");
     check_async(s.shared, s.shared_base, s.global, s.global_base, s.count, unit);
     reads_global(s.global);
-    const bool barriers = kernel_.copy == CopyMechanism::barrier;
+    const bool barriers = task_.copy == CopyMechanism::barrier;
     require(!s.bulk || barriers, "bulk copies need barriers");
-    require(s.bulk || !barriers || kernel_.element_copies, "an element copy in a kernel without element_copies");
+    require(s.bulk || !barriers || task_.element_copies, "an element copy in a task without element_copies");
 }
 
 void TaskVerifier::operator()(const StageWait& s) {
     require_ring(), read_int(s.stage);
-    if (kernel_.copy == CopyMechanism::barrier || s.phase >= 0) read_int(s.phase);
+    if (task_.copy == CopyMechanism::barrier || s.phase >= 0) read_int(s.phase);
 }
 
 void TaskVerifier::operator()(const StageNext& s) {

@@ -32,7 +32,7 @@ struct Task {
 /// Edge and sender rows reach registers through a ring of stages in shared memory, private to a warp.
 struct Ring {
     int stages = 0;  ///< 0: no ring, direct loads
-    CopyMechanism copy = CopyMechanism::plain;
+    CopyMechanism copy = CopyMechanism::plain;  ///< with barriers, stages of several edges are filled by groups all the same
     std::int64_t stage_bytes = 0;  ///< a stage holds 1, 2, 4 or 8 edges: as many as fit, and at least one
     friend bool operator==(const Ring&, const Ring&) = default;
 };

@@ -48,7 +48,8 @@ void add_launch(Json& json, const Kernel& kernel) {
     json["warps_per_block"] = kernel.warps_per_block;
     json["rows_per_warp"] = kernel.rows_per_warp;
     json["ring_stages"] = kernel.stages;
-    if (kernel.stages > 0) json["ring_copies"] = copy_name(kernel.copy);
+    if (kernel.stages > 0)
+        for (const KernelTask& task : kernel.tasks) json["ring_copies"].push_back(copy_name(task.copy));
     json["shared_bytes_per_block"] = shared_bytes(kernel);
 }
 

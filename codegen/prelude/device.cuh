@@ -157,49 +157,50 @@ struct Window {
     }
     __device__ __forceinline__ Window(const int* array, int first, int last, int lane)
         : index(array), begin(first), end(last), now(entry(first + lane)), next(entry(first + 32 + lane)) {}
-    __device__ __forceinline__ int read(int position, int lane) {
-        const int k = (position - begin) & 31;
-        const int value = __shfl_sync(everyone, now, k);
-        if (k == 31) {
-            now = next;
-            next = entry(position + 33 + lane);
-        }
-        return value;
-    }
-    // Lane i gets the entry at first + i, which is its `position`, for i < most: a power of two, and the same in every call.
-    template <int most>
-    __device__ __forceinline__ int read_across(int position, int lane) {
-        const int value = __shfl_sync(everyone, now, (position - begin) & 31);
-        if (((position - lane - begin) & 31) == 32 - most) {
-            now = next;
-            next = entry(position + most + 32);
-        }
-        return value;
+    // The entry at a position, which may differ between lanes, of those before the next advance.
+    __device__ __forceinline__ int at(int position) const { return __shfl_sync(everyone, now, (position - begin) & 31); }
+    // Whether the entries held end with `count` from `first` on: a power of two, and the same for every read of the window.
+    template <int count>
+    __device__ __forceinline__ bool ends(int first) const { return ((first - begin) & 31) == 32 - count; }
+    template <int count>
+    __device__ __forceinline__ void advance(int first, int lane) {
+        now = next;
+        next = entry(first + count + 32 + lane);
     }
 };
 
 // ---- asynchronous copies into shared memory -----------------------------------------------------------------------------------
 
-template <int bytes>
-__device__ __forceinline__ void copy_async(void* shared, const void* global) {
+// The distance from both addresses is part of the instruction.
+template <int bytes, int distance>
+__device__ __forceinline__ void copy_async(u32 shared, u64 global) {
     static_assert(bytes == 4 || bytes == 8 || bytes == 16, "cp.async moves 4, 8 or 16 bytes");
     if constexpr (bytes == 16)
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global_address(global))
-                     : "memory");
+        asm volatile("cp.async.cg.shared.global [%0 + %2], [%1 + %2], 16;" ::"r"(shared), "l"(global), "n"(distance) : "memory");
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(shared)), "l"(global_address(global)),
-                     "n"(bytes)
+        asm volatile("cp.async.ca.shared.global [%0 + %2], [%1 + %2], %3;" ::"r"(shared), "l"(global), "n"(distance), "n"(bytes)
                      : "memory");
 }
-// The lanes together copy `count` elements, `vector` at a time.
-template <int count, int vector, class T>
+template <int count, int bytes, int team, int done = 0>
+__device__ __forceinline__ void copy_vectors(u32 shared, u64 global, int member) {
+    if constexpr (done + team <= count) {
+        copy_async<bytes, done * bytes>(shared, global);
+        copy_vectors<count, bytes, team, done + team>(shared, global, member);
+    } else if constexpr (done < count) {
+        if (member < count - done) copy_async<bytes, done * bytes>(shared, global);
+    }
+}
+// A team of lanes copies `count` elements, `vector` at a time.
+template <int count, int vector, int team, class T>
 __device__ __forceinline__ void copy_elements(T* shared, const T* global, int lane) {
     static_assert(count % vector == 0, "whole vectors");
     constexpr int bytes = vector * static_cast<int>(sizeof(T));
-    for_elements<count / vector>(lane, [=](int i) {
-        copy_async<bytes>(shared + lane * vector + i * vector, global + lane * vector + i * vector);
-    });
+    const int member = lane % team;
+    copy_vectors<count / vector, bytes, team>(shared_address(shared) + member * bytes, global_address(global) + member * bytes, member);
 }
+
+// For the copies of this lane. Copies into the ring that it waits for as well are the next to be needed.
+__device__ __forceinline__ void wait_copied() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // Groups (SM80). `in_flight` counts the groups committed and not yet waited for: they finish in order, and the oldest is wanted.
 __device__ __forceinline__ void commit_group(int& in_flight) {
@@ -287,20 +288,21 @@ __device__ __forceinline__ void add_bulk_instruction(double* global, u32 shared,
                  "r"(shared), "r"(bytes)
                  : "memory");
 }
-// The lanes' writes become visible to the asynchronous proxy, then one lane adds count elements as one group.
-template <int count, class T>
+// The lanes' writes become visible to the asynchronous proxy, then one lane adds count elements as one group. With `pending` it waits
+// until at most so many groups still read shared memory; the other lanes know after they met it again. Only the lane that issued the
+// groups can wait for them: it is elected every time.
+template <int count, int pending, class T>
 __device__ __forceinline__ void add_bulk(T* global, const T* shared) {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncwarp();
     if (elected()) {
         add_bulk_instruction(global, shared_address(shared), count * static_cast<int>(sizeof(T)));
         asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+        if constexpr (pending >= 0) asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
     }
 }
-// Until at most `pending` of these groups still read shared memory. Only the lane that issued them knows: it is elected every time.
-template <int pending>
-__device__ __forceinline__ void wait_added() {
-    if (elected()) asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
+__device__ __forceinline__ void end_bulk() {
+    if (elected()) asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
     __syncwarp();
 }
 

@@ -90,8 +90,8 @@ class Everything {
         kernel_.receiver_rows = true;
         kernel_.buffers = buffers_of_everything(dtype);
         kernel_.stages = stages;
-        kernel_.copy = copy;
-        kernel_.element_copies = true;  // rows of 33 numbers are not aligned
+        t.task.copy = copy;
+        t.task.element_copies = true;  // rows of 33 numbers are not aligned
         kernel_.warps_per_block = 2;
         kernel_.rows_per_warp = 2;
     }
@@ -162,11 +162,10 @@ void Everything::edge_gradients(Block& b) {
         add(b, IntLoad{here, sender, Affine::of(e), true, true});
         return add(b, Store{at(Place::global, grad_x, Affine::of(here, warp), 1, warp), {gx}, StoreMode::atomic});
     }
-    add(b, BulkWait{1});
     add(b, Store{at(Place::shared, staging, Affine::of(half, warp), 1, warp), {gx}, StoreMode::store});
-    add(b, SyncWarp{});
     add(b, IntLoad{here, sender, Affine::of(e), true, true});
-    add(b, BulkReduce{staging, Affine::of(half, warp), grad_x, Affine::of(here, warp), warp});
+    add(b, BulkReduce{staging, Affine::of(half, warp), grad_x, Affine::of(here, warp), warp, 1});
+    add(b, SyncWarp{});
     add(b, IntSet{half, Affine::of(half, -1) + Affine(1)});
 }
 
@@ -184,7 +183,7 @@ void Everything::edge(Block& b) {
 void Everything::receiver_outputs(Block& b) {
     add(b, Store{at(Place::global, count, Affine::of(receiver), 0, 1), {edges}, StoreMode::store});
     add(b, Store{at(Place::global, total, Affine::of(receiver), 0, 1), {sum_t}, StoreMode::store});
-    if (barriers_) add(b, BulkWait{0});
+    if (barriers_) add(b, BulkEnd{});
     add(b, Store{at(Place::shared, staging, 0, 1, warp), {acc}, StoreMode::store});
     add(b, SyncWarp{});
     add(b, CopyLanes{staging, 0, out, Affine::of(receiver, warp), warp, false, StoreMode::store});
@@ -220,7 +219,7 @@ Kernel Everything::build() {
     add(rows.body, IntSet{first, Affine::of(stop)});
     receiver_outputs(rows.body);
     add(b, std::move(rows));
-    if (barriers_) add(b, BulkWait{0});
+    if (barriers_) add(b, BulkEnd{});
     kernel_.shared_elements = t.shared_end;
     kernel_.tasks = {t.task};
     return kernel_;

@@ -27,8 +27,8 @@ struct RingKernel {
 
     explicit RingKernel(CopyMechanism copy, bool bulk_copies) : bulk_bytes(bulk_copies ? 32 : 0), bulk(bulk_copies) {
         b.kernel.stages = 2;
-        b.kernel.copy = copy;
-        b.kernel.element_copies = !bulk;
+        b.task().copy = copy;
+        b.task().element_copies = !bulk;
         b.kernel.rows_per_warp = 8;
         x = b.input("x", 8, Row::sender), index = b.index("index"), out = b.output("out", 4);
         ring = b.shared("ring", 16);
@@ -38,8 +38,8 @@ struct RingKernel {
         lo = b.reg("lo"), hi = b.reg("hi");
     }
 
-    Block refill() const {
-        const bool groups = b.kernel.copy == CopyMechanism::groups;
+    Block refill() {
+        const bool groups = b.task().copy == CopyMechanism::groups;
         Block more = block(WindowRead{0, n, times(fill, 1)}, StageFill{fill_stage, bulk_bytes},
                            AsyncCopy{ring, times(fill_stage, 8), x, times(n, 8), count, bulk, bulk ? 1 : 4});
         if (commit && !groups) more.push_back({StageCommit{fill_stage}});
@@ -168,11 +168,11 @@ TEST_CASE("interpret: the ring's states") {
         {"the ring begins twice", barrier, [](IntId, IntId, RegId) { return block(RingBegin{}, RingBegin{}); }},
         {"an asynchronous copy outside StageFill and StageCommit", barrier,
          [](IntId, IntId, RegId) { return block(RingBegin{}, copy(0)); }},
-        {"a loop across 2 lanes runs to 3", barrier,
+        {"a loop over 2 teams runs to 3", barrier,
          [](IntId z, IntId o, RegId) {
-             For across{o + 1, Affine(0), Affine(3), 1, block(AsyncCopy{0, 0, 0, 0, 4, true})};
-             across.across_lanes = 2;
-             return block(RingBegin{}, StageFill{z, 0}, across);
+             For dealt{o + 1, Affine(0), Affine(3), 1, block(copy(0))};
+             dealt.teams = 2;
+             return block(RingBegin{}, StageFill{z, 0}, dealt);
          }},
         {"stage 0 is refilled before StageWait", barrier,
          [](IntId z, IntId, RegId) { return block(RingBegin{}, StageFill{z, 0}, copy(0), StageCommit{z}, StageFill{z, 0}); }},
@@ -221,8 +221,8 @@ TEST_CASE("interpret: the ring's states") {
     for (const Case& c : cases) {
         KernelBuilder b;
         b.kernel.stages = 2;
-        b.kernel.copy = c.copy;
-        b.kernel.element_copies = true;
+        b.task().copy = c.copy;
+        b.task().element_copies = true;
         b.input("x", 8), b.shared("s", 8);
         const IntId zero = b.integer("zero"), one = b.integer("one");
         b.integer("k");
@@ -238,7 +238,7 @@ TEST_CASE("interpret: the ring's states") {
 TEST_CASE("interpret: a barrier may be waited for again") {
     KernelBuilder b;
     b.kernel.stages = 1;
-    b.kernel.copy = CopyMechanism::barrier;
+    b.task().copy = CopyMechanism::barrier;
     const BufferId x = b.input("x"), out = b.output("out");
     const SharedId s = b.shared("s", 4);
     const IntId zero = b.integer("zero");
@@ -293,7 +293,7 @@ TEST_CASE("interpret: shared words need SyncWarp between lanes") {
         const BufferId t = k.b.table("t", {0, 1, 2, 0});
         return Store{KernelBuilder::through(k.b.local(k.s, 0), t, 0), {k.a}, StoreMode::store};
     }());
-    CHECK_SHARED("lane 0 reads shared s[4], which lane 3 has written, without SyncWarp in between",
+    CHECK_SHARED("lane 0 reads shared s[4], which some lane has written, without SyncWarp in between",
                  CopyLanes{k.s, 1, k.x, 0, 4, true, StoreMode::store}, k.get(4, -1));
     CHECK_SHARED("lane 0 reads shared s[1], which lane 1 has written, without SyncWarp in between", k.put(0),
                  CopyLanes{k.s, 1, k.out, 0, 3, false, StoreMode::store});
@@ -323,13 +323,12 @@ struct BulkKernel {
         const SharedId s = b.shared("s", 8);
         const IntId half = b.integer("half");
         const RegId a = b.reg("a");
-        Block body = block(BulkWait{pending}, Load{{a}, b.global(x, times(bulk_row, 4))},
-                           Store{b.local(s, times(half, 4)), {a}, StoreMode::store});
+        Block body = block(Load{{a}, b.global(x, times(bulk_row, 4))}, Store{b.local(s, times(half, 4)), {a}, StoreMode::store},
+                           BulkReduce{s, times(half, 4), sum, 0, 4, pending});
         if (sync) body.push_back({SyncWarp{}});
-        body.push_back({BulkReduce{s, times(half, 4), sum, 0, 4}});
         body.push_back({IntSet{half, times(half, -1) + Affine(1)}});
         b.then(IntLet{half, 0}, For{bulk_row, times(int_row_begin, 1), times(int_row_end, 1), 1, std::move(body)});
-        if (last_wait) b.then(BulkWait{0});
+        if (last_wait) b.then(BulkEnd{});
         return internal_error_of([&] {
             const Floats r = Launch(4).floats(count_up(16)).floats(Floats(4)).run(b.kernel).floats_of(1);
             if (result) *result = r;
@@ -345,10 +344,10 @@ TEST_CASE("interpret: bulk reductions from two halves in turn") {
     CHECK(sums == Floats{24, 28, 32, 36});
     BulkKernel unsynced;
     unsynced.sync = false;
-    CHECK(contains(unsynced.error(), "some lane reads shared s[0], which lane 0 has written, without SyncWarp in between"));
+    CHECK(contains(unsynced.error(), "lane 0 writes shared s[0], which a bulk reduction may still read"));
     BulkKernel early;
     early.pending = 2;
-    CHECK(contains(early.error(), "lane 0 writes shared s[0], which a bulk reduction may still read: BulkWait is missing"));
+    CHECK(contains(early.error(), "lane 0 writes shared s[0], which a bulk reduction may still read"));
     BulkKernel open;
     open.last_wait = false;
     CHECK(contains(open.error(), "the warp ends while a bulk reduction may still read its shared memory"));

@@ -28,7 +28,8 @@ TEST_CASE("kernel: shared memory of a block") {
     CHECK(shared_bytes(k) == 2 * 384);
     k.stages = 3;
     CHECK(shared_bytes(k) == 2 * 384);  // no barriers
-    k.copy = CopyMechanism::barrier;
+    k.tasks.push_back({});
+    k.tasks.back().copy = CopyMechanism::barrier;
     CHECK(shared_bytes(k) == 2 * (384 + 24));
     k.shared_elements = 0;
     k.stages = 0;
@@ -56,8 +57,8 @@ KernelBuilder every_construct() {
     KernelBuilder b;
     b.kernel.header = {"made by hand"};
     b.kernel.stages = 2;
-    b.kernel.copy = CopyMechanism::barrier;
-    b.kernel.element_copies = true;
+    b.task().copy = CopyMechanism::barrier;
+    b.task().element_copies = true;
     const BufferId x = b.input("x", 8, Row::sender), out = b.output("out", 8), grad = b.sum("grad", 8);
     const BufferId sender = b.index("sender"), pairs = b.table("pairs", {3, 2, 1, 0});
     b.buffer(x).streaming = true;
@@ -65,11 +66,11 @@ KernelBuilder every_construct() {
     b.task().comments = {"path 0"};
     b.task().windows = 1;
     const SharedId ring = b.shared("ring", 16);
-    const IntId e = b.integer("e"), s = b.integer("s"), m = b.integer("m"), stage = b.integer("stage"),
+    const IntId e = b.integer("e"), s = b.integer("s"), m = b.integer("m"), got = b.integer("got"), stage = b.integer("stage"),
                 phase = b.integer("phase");
     const RegId a = b.reg("a"), c = b.reg("c"), u = b.uniform("u"), v = b.uniform("v");
     b.then(Comment{"a comment"}, IntLet{e, times(int_chunk, 2) + times(int_row_begin, -1) + Affine(-3)}, IntSet{e, Affine(0)},
-           IntLoad{s, sender, times(e, 1), true}, IntLoad{s, sender, Affine(7), false, false}, IntMin{m, times(s, 1), Affine(4)},
+           IntLoad{s, sender, times(e, 1), true}, IntLoad{s, sender, Affine(7), false, false}, IntMin{m, times(s, 1), Affine(4)}, IntPut{ring, Affine(15), e}, IntGet{got, ring, Affine(15)},
            IntLet{stage, Affine(0)}, IntLet{phase, Affine(0)}, RingBegin{}, StageFill{stage, 32},
            AsyncCopy{ring, times(stage, 8), x, times(s, 8), 8, true}, AsyncCopy{ring, Affine(8), x, times(s, 8), 8, false, 4},
            StageCommit{stage}, StageWait{stage, phase}, StageNext{stage, phase}, StageNext{stage, {}},
@@ -79,15 +80,15 @@ KernelBuilder every_construct() {
     b.then(For{b.integer("i"), Affine(0), times(m, 1), 2,
                block(If{times(e, 1), Affine(5), block(Fma{a, a, -0.1, c}, Mul{c, u, 2.0}, Move{c, a})})});
     const IntId k = b.integer("k");
-    For across{k, Affine(0), Affine(2), 1, block(WindowRead{0, s, times(k, 1)}, AsyncCopy{ring, times(k, 8), x, times(s, 8), 8, true})};
-    across.across_lanes = 2;
-    b.then(std::move(across));
+    For dealt{k, Affine(0), Affine(2), 1, block(WindowRead{0, s, times(k, 1)}, AsyncCopy{ring, times(k, 8), x, times(s, 8), 8, false, 4})};
+    dealt.teams = 2;
+    b.then(std::move(dealt));
     b.then(LaneSum{{u}, {a}}, Store{b.global(out, times(e, 8), 2), {a, c}, StoreMode::store},
            Store{b.global(out, times(e, 8), 0), {u}, StoreMode::add}, SyncWarp{},
            ReduceStore{b.global(grad, times(s, 8), 0), {a, c}, StoreMode::atomic},
            CopyLanes{ring, Affine(0), x, times(s, 8), 5, true, StoreMode::store},
            CopyLanes{ring, Affine(0), grad, times(s, 8), 5, false, StoreMode::atomic}, SyncWarp{},
-           BulkReduce{ring, Affine(0), grad, times(s, 8), 4}, BulkWait{0}, Prefetch{x, times(s, 8), 8},
+           BulkReduce{ring, Affine(0), grad, times(s, 8), 4, 1}, BulkEnd{}, Prefetch{x, times(s, 8), 8},
            Prefetch{out, times(e, 8), 3, true});
     return b;
 }
@@ -101,7 +102,7 @@ TEST_CASE("kernel: printed form of every construct") {
   # made by hand
   4 lanes of float32, rows are edges, 1 a warp
   1 warps a block, 1 blocks, 16 shared elements a warp
-  ring of 2 stages by barrier, element copies
+  ring of 2 stages
 buffers
   operand x float32 input [8] @sender streaming
   operand out float32 output [8] @edge
@@ -112,6 +113,7 @@ task t, 2 chunks
   # path 0
   shared ring [0, 16)
   uniform u v
+  ring by barrier, element copies
   1 windows
   // a comment
   let e = 2*chunk - row_begin - 3
@@ -119,6 +121,8 @@ task t, 2 chunks
   let s = sender[e] or the index
   set s = sender[7]
   let m = min(s, 4)
+  put shared ring[15] = e
+  get got = shared ring[15]
   let stage = 0
   let phase = 0
   ring begin
@@ -141,9 +145,9 @@ task t, 2 chunks
       c = a
     }
   }
-  for k = 0 .. 2 across 2 lanes {
+  for k = 0 .. 2 by 2 teams of lanes {
     let s = window 0 at k
-    async shared ring[8*k] = x[8*s], 8 bulk
+    async shared ring[8*k] = x[8*s], 8 by 4
   }
   u = lane_sum(a)
   out[8*e; 2 lane; 1 k] = a, c
@@ -153,8 +157,8 @@ task t, 2 chunks
   copy shared ring[0] = x[8*s], 5
   copy grad[8*s] atomic += shared ring[0], 5
   sync
-  bulk grad[8*s] += shared ring[0], 4
-  bulk wait, 0 pending
+  bulk grad[8*s] += shared ring[0], 4, 1 pending
+  bulk end
   prefetch x[8*s], 8
   prefetch to write out[8*e], 3
 )");
@@ -190,7 +194,7 @@ struct Sample {
     RegId a, c, u;
     Sample() {
         b.kernel.stages = 2;
-        b.kernel.copy = CopyMechanism::barrier;
+        b.task().copy = CopyMechanism::barrier;
         x = b.input("x", 8), w = b.input("w", 5), out = b.output("out", 8), sum = b.sum("sum", 8);
         sender = b.index("sender"), pairs = b.table("pairs", {0, 1, 2, 3});
         b.task().windows = 1;
@@ -295,19 +299,20 @@ TEST_CASE("kernel: verify refuses buffers used against their role") {
     CHECK_REFUSED("window 0 is read before it is opened", (WindowRead{0, s.b.integer("i"), 0}));
 }
 
-TEST_CASE("kernel: verify refuses loops across lanes that lanes cannot run apart") {
-    const auto across = [](Sample& s, int lanes, Affine begin, auto... body) {
+TEST_CASE("kernel: verify refuses loops over teams that teams cannot run apart") {
+    const auto dealt = [](Sample& s, int teams, Affine begin, auto... body) {
         For loop{s.b.integer("k"), std::move(begin), Affine(2), 1, block(body...)};
-        loop.across_lanes = lanes;
+        loop.teams = teams;
         return loop;
     };
-    const AsyncCopy bulk{1, 0, 0, 0, 8, true};
-    CHECK(Sample().error(For{0, Affine(0), Affine(2), 1, {}, 0}).find("across") == std::string::npos);
-    CHECK_REFUSED("a loop runs across a power of two of lanes", across(s, 3, 0, bulk));
-    CHECK_REFUSED("a loop runs across a power of two of lanes", across(s, 8, 0, bulk));
-    CHECK_REFUSED("a loop across lanes counts from 0", across(s, 2, 1, bulk));
-    CHECK_REFUSED("a loop across lanes holds window reads, then bulk copies", across(s, 2, 0, bulk, SyncWarp{}));
-    CHECK_REFUSED("a loop across lanes holds window reads, then bulk copies", across(s, 2, 0, bulk, WindowRead{0, s.e, 0}));
+    const AsyncCopy copy{1, 0, 0, 0, 8, false, 4}, bulk{1, 0, 0, 0, 8, true};
+    CHECK(Sample().error(For{0, Affine(0), Affine(2), 1, {}, 0}).find("teams") == std::string::npos);
+    CHECK_REFUSED("a loop is dealt to a power of two of teams", dealt(s, 3, 0, copy));
+    CHECK_REFUSED("a loop is dealt to a power of two of teams", dealt(s, 8, 0, copy));
+    CHECK_REFUSED("a loop over teams counts from 0", dealt(s, 2, 1, copy));
+    CHECK_REFUSED("a loop over teams holds window reads, then puts and copies that are not in bulk", dealt(s, 2, 0, copy, SyncWarp{}));
+    CHECK_REFUSED("a loop over teams holds window reads, then puts and copies that are not in bulk", dealt(s, 2, 0, bulk));
+    CHECK_REFUSED("a loop over teams holds window reads, then puts and copies that are not in bulk", dealt(s, 2, 0, copy, WindowRead{0, s.e, 0}));
     CHECK_REFUSED("only receivers on a GPU are split", (PartOfEdges{s.e, s.e}));
 }
 
@@ -329,7 +334,7 @@ TEST_CASE("kernel: verify refuses asynchronous copies against their alignment") 
         return bulk(0, 0, 4);
     }());
     CHECK_REFUSED("bulk copies need barriers", [&] {
-        s.b.kernel.copy = CopyMechanism::groups;
+        s.b.task().copy = CopyMechanism::groups;
         return bulk(0, 0, 4);
     }());
     CHECK_REFUSED("the kernel has no ring", [&] {
@@ -337,17 +342,16 @@ TEST_CASE("kernel: verify refuses asynchronous copies against their alignment") 
         s.b.task().body.clear();
         return bulk(0, 0, 4);
     }());
-    CHECK_REFUSED("an element copy in a kernel without element_copies", (AsyncCopy{s.ring, 0, s.x, 0, 5, false, 1}));
+    CHECK_REFUSED("an element copy in a task without element_copies", (AsyncCopy{s.ring, 0, s.x, 0, 5, false, 1}));
     CHECK_REFUSED("an element copy moves 4, 8 or 16 bytes", (AsyncCopy{s.ring, 0, s.x, 0, 6, false, 3}));
     CHECK_REFUSED("the global address is not aligned to 8 bytes", (AsyncCopy{s.ring, 0, s.w, times(s.e, 5), 4, false, 2}));
     CHECK_REFUSED("bulk copies need barriers", [&] {
-        s.b.kernel.copy = CopyMechanism::groups;
+        s.b.task().copy = CopyMechanism::groups;
         return StageFill{s.stage, 16};
     }());
     CHECK_REFUSED("the global address is not aligned to 16 bytes", (BulkReduce{s.ring, 0, s.sum, 2, 4}));
     CHECK_REFUSED("atomic additions to out, whose rows are not shared", (BulkReduce{s.ring, 0, s.out, 0, 4}));
     CHECK_REFUSED("input x is written", (BulkReduce{s.ring, 0, s.x, 0, 4}));
-    CHECK_REFUSED("a negative number of pending groups", (BulkWait{-1}));
 }
 
 TEST_CASE("kernel: verify refuses declarations that contradict themselves") {
@@ -371,6 +375,6 @@ TEST_CASE("kernel: equality sees every field") {
     const Kernel a = every_construct().kernel;
     Kernel b = every_construct().kernel;
     CHECK(a == b);
-    std::get<If>(std::get<For>(b.tasks[0].body[21].node).body[0].node).body.pop_back();
+    std::get<If>(std::get<For>(b.tasks[0].body[23].node).body[0].node).body.pop_back();
     CHECK(a != b);
 }

@@ -18,7 +18,7 @@ namespace {
 template <class T>
 void run(const Kernel& kernel, int rows_per_warp, bool senders) {
     CAPTURE(kernel.target.name);
-    CAPTURE(static_cast<int>(kernel.copy));
+    CAPTURE(static_cast<int>(kernel.tasks.front().copy));
     CAPTURE(rows_per_warp);
     CAPTURE(senders);
     const auto backend = make_cuda_backend();

@@ -23,10 +23,13 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
     int fill_edge = first_edge;
     int ahead = end_edge < first_edge + 3 ? end_edge : first_edge + 3;
     for (int prologue = first_edge; prologue < ahead; ++prologue) {
-        int source = window_0.read(fill_edge, lane);
-        warp::copy_elements<32, 2>(ring + fill_stage * 72, w + (long long)fill_edge * 32, lane);
-        warp::copy_elements<4, 2>(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, lane);
-        warp::copy_elements<33, 1>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
+        int source = window_0.at(fill_edge);
+        if (window_0.ends<1>(fill_edge)) {
+            window_0.advance<1>(fill_edge, lane);
+        }
+        warp::copy_elements<32, 2, 32>(ring + fill_stage * 72, w + (long long)fill_edge * 32, lane);
+        warp::copy_elements<4, 2, 32>(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, lane);
+        warp::copy_elements<33, 1, 32>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
         warp::commit_group(in_flight);
         if (++fill_stage == 3) { fill_stage = 0; }
         fill_edge = fill_edge + 1;
@@ -47,10 +50,13 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
             double x_2 = *(ring + lane + stage * 72 + 36);
             __syncwarp();
             if (fill_edge < end_edge) {
-                int source = window_0.read(fill_edge, lane);
-                warp::copy_elements<32, 2>(ring + fill_stage * 72, w + (long long)fill_edge * 32, lane);
-                warp::copy_elements<4, 2>(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, lane);
-                warp::copy_elements<33, 1>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
+                int source = window_0.at(fill_edge);
+                if (window_0.ends<1>(fill_edge)) {
+                    window_0.advance<1>(fill_edge, lane);
+                }
+                warp::copy_elements<32, 2, 32>(ring + fill_stage * 72, w + (long long)fill_edge * 32, lane);
+                warp::copy_elements<4, 2, 32>(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, lane);
+                warp::copy_elements<33, 1, 32>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
                 warp::commit_group(in_flight);
                 if (++fill_stage == 3) { fill_stage = 0; }
                 fill_edge = fill_edge + 1;

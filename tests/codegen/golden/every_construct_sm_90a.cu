@@ -23,13 +23,16 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
     int fill_edge = first_edge;
     int ahead = end_edge < first_edge + 3 ? end_edge : first_edge + 3;
     for (int prologue = first_edge; prologue < ahead; ++prologue) {
-        int source = window_0.read(fill_edge, lane);
+        int source = window_0.at(fill_edge);
+        if (window_0.ends<1>(fill_edge)) {
+            window_0.advance<1>(fill_edge, lane);
+        }
         if (warp::elected()) {
             warp::expect(barriers + fill_stage, 144);
             warp::copy_bulk(ring + fill_stage * 72, w + (long long)fill_edge * 32, 128, barriers + fill_stage);
             warp::copy_bulk(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, 16, barriers + fill_stage);
         }
-        warp::copy_elements<33, 1>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
+        warp::copy_elements<33, 1, 32>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
         warp::arrive_when_copied(barriers + fill_stage);
         if (++fill_stage == 3) { fill_stage = 0; }
         fill_edge = fill_edge + 1;
@@ -50,13 +53,16 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
             float x_2 = *(ring + lane + stage * 72 + 36);
             __syncwarp();
             if (fill_edge < end_edge) {
-                int source = window_0.read(fill_edge, lane);
+                int source = window_0.at(fill_edge);
+                if (window_0.ends<1>(fill_edge)) {
+                    window_0.advance<1>(fill_edge, lane);
+                }
                 if (warp::elected()) {
                     warp::expect(barriers + fill_stage, 144);
                     warp::copy_bulk(ring + fill_stage * 72, w + (long long)fill_edge * 32, 128, barriers + fill_stage);
                     warp::copy_bulk(ring + fill_stage * 72 + 32, y + (long long)fill_edge * 4, 16, barriers + fill_stage);
                 }
-                warp::copy_elements<33, 1>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
+                warp::copy_elements<33, 1, 32>(ring + fill_stage * 72 + 36, x + (long long)source * 33, lane);
                 warp::arrive_when_copied(barriers + fill_stage);
                 if (++fill_stage == 3) { fill_stage = 0; }
                 fill_edge = fill_edge + 1;
@@ -79,11 +85,10 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
             sum_t = __fmaf_rn(sum_a, 1.0f, sum_t);
             sum_t = __fmaf_rn(sum_b, 1.0f, sum_t);
             float gx = w_2 * y_2;
-            warp::wait_added<1>();
             *(staging + lane + half * 32) = gx;
-            __syncwarp();
             int s = sender ? sender[e] : e;
-            warp::add_bulk<32>(grad_x + (long long)s * 32, staging + half * 32);
+            warp::add_bulk<32, 1>(grad_x + (long long)s * 32, staging + half * 32);
+            __syncwarp();
             half = half * -1 + 1;
             if (lane < 17) if (part.split) warp::atomic_add(last + lane + (long long)receiver * 32, t); else *(last + lane + (long long)receiver * 32) = t;
             if (++stage == 3) { stage = 0; phase ^= 1; }
@@ -91,14 +96,14 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
         first_edge = stop;
         if (lane == 0) if (part.split) warp::atomic_add(count + receiver, edges); else *(count + receiver) = edges;
         if (lane == 0) if (part.split) warp::atomic_add(total + receiver, sum_t); else *(total + receiver) = sum_t;
-        warp::wait_added<0>();
+        warp::end_bulk();
         *(staging + lane) = acc;
         __syncwarp();
         warp::for_elements<32>(lane, [&](int i) { if (part.split) warp::atomic_add(out + lane + (long long)receiver * 32 + i, *(staging + lane + i)); else *(out + lane + (long long)receiver * 32 + i) = *(staging + lane + i); });
         warp::atomic_add(permuted + reversed[lane] + (long long)receiver * 32, acc);
         __syncwarp();
     }
-    warp::wait_added<0>();
+    warp::end_bulk();
 }
 
 extern "C" __global__ void __launch_bounds__(64, 1)
