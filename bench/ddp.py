@@ -133,9 +133,10 @@ class Comparison:
     def train(self, trainer, shares, setting):
         gather = trainer.group.gather
         self.device.reset_peak()
-        # Every process runs the largest share of all, so that all run out of memory before they wait for one another, or none does.
-        if not all(gather(trainer.fits(max(shares, key=lambda share: share.edges)))):
-            return {"error": "out of memory"}
+        # Every process runs its largest share first: what fails, for lack of memory for example, does so before others wait for it.
+        failures = gather(trainer.failure(max(shares, key=lambda share: share.edges)))
+        if any(failures):
+            return {"error": next(filter(None, failures))}
         warm_up = self.options.warm_up
         losses = [trainer.step(share) for share in shares[:warm_up]]
         seconds, timed = timed_steps(trainer, shares[warm_up:])

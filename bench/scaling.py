@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tables and pictures of bench/ddp.py's results, and what they foretell for up to 64 GPUs. From results.json alone:
 
-    build/venv/bin/python bench/scaling.py build/ddp/results.json --out docs/pictures
+    build/venv/bin/python bench/scaling.py build/ddp/results.json [MORE.json ...] --out docs/pictures
 
 The simulation takes the time of one process as a line in the number of edges, the largest share of each batch from the crystals
 themselves, and all-reduces as rings: measured within a node, assumed between nodes. Nothing overlaps, so steps are foretold too slow.
@@ -255,10 +255,12 @@ def write(document, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path)
+    parser.add_argument("results", nargs="+", type=Path, help="of runs with equal options: their rows together; the rest is the first one's")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    document = json.loads(options.results.read_text())
+    documents = [json.loads(path.read_text()) for path in options.results]
+    together = {key: [entry for document in documents for entry in document[key]] for key in ("rows", "processes")}
+    document = {**documents[0], **together}
     options.out.mkdir(parents=True, exist_ok=True)
     draw(document, options.out / "scaling.svg")
     print(table(document))

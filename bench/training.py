@@ -55,16 +55,16 @@ class Trainer:
         self.optimizer.step()
         return loss
 
-    def fits(self, share):
-        """Whether a step fits in memory. To be tried before processes wait for each other in one."""
+    def failure(self, share):
+        """Why a step fails in this process, or "". To be tried before processes wait for each other in a step."""
         try:
             with self.alone():
                 self.backward(share)
-        except torch.OutOfMemoryError:
-            return False
+        except Exception as error:  # memory, or whatever a peer does
+            return f"{type(error).__name__}: {error}".splitlines()[0][:200]
         finally:
             self.optimizer.zero_grad()
-        return True
+        return ""
 
 
 def timed_steps(trainer, shares):
