@@ -10,7 +10,7 @@ namespace flashtp {
 namespace {
 
 /// A run of sums over lanes holds one sum a lane at the end.
-constexpr std::size_t longest_run = warp_size;
+constexpr std::size_t longest_run = most_sums;
 
 std::string plus(std::string text, std::int64_t constant) {
     if (constant != 0) text += fmt::format(" {} {}", constant < 0 ? '-' : '+', constant < 0 ? -constant : constant);
@@ -213,7 +213,11 @@ void TaskPrinter::reduce_run(const ReduceStore& s, std::size_t first, std::size_
     const std::string body = write({"*(" + pointer + ")", pointer}, s.to.place, s.to.buffer, s.mode, false, "sum");
     out_.open("");
     out_.line(fmt::format("{} sums[] = {{{}}};", type, list(s.src, first, count)));
-    out_.line(fmt::format("warp::reduce(sums, lane, [&](int k, {} sum) {{ {} }});", type, body));
+    const std::string sum = fmt::format("[&](int k, {} sum) {{ {} }}", type, body);
+    if (s.scratch >= 0)
+        out_.line(fmt::format("warp::reduce_through({}, sums, lane, {});", shared_[static_cast<std::size_t>(s.scratch)], sum));
+    else
+        out_.line(fmt::format("warp::reduce(sums, lane, {});", sum));
     out_.close();
 }
 

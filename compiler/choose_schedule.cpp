@@ -33,6 +33,7 @@ class Scheduler {
         const bool staged = target_.platform == Platform::cuda && convolution_ && !demands_.general && knobs_.staged;
         if (staged) schedule_.ring = {knobs_.stages, target_.copy, knobs_.stage_bytes};
         schedule_.stage_rows = staged;
+        schedule_.sums_through_shared = staged && knobs_.sums_through_shared;
         schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
         for (const PathGroup& group : groups()) add_group(group);
         sort_by_cost();
@@ -191,13 +192,16 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     // Measured on an H200 over the layers of docs/performance.md: one choice an order that is near the best for all of them.
     struct Choice {
         int register_budget, stages, stage_bytes, min_blocks, rows_per_warp;
+        bool sums_through_shared;
     };
-    constexpr Choice choices[] = {{190, 2, 9216, 3, 2}, {150, 2, 4608, 3, 1}, {230, 2, 8192, 1, 1}, {230, 2, 8192, 1, 1}};
+    constexpr Choice choices[] = {
+        {190, 2, 9216, 3, 2, false}, {150, 2, 4608, 3, 1, true}, {230, 2, 8192, 1, 1, false}, {230, 2, 8192, 1, 1, false}};
     const Choice& row = choices[request.order];
     knobs.register_budget = compute == DType::float32 ? row.register_budget : row.register_budget / 2;
     if (request.order >= 2) knobs.split_extent = 256;
     knobs.operations_per_task = 4000;  // beyond, straight-line code outgrows the instruction cache
     knobs.stages = row.stages;
+    knobs.sums_through_shared = row.sums_through_shared;
     knobs.stage_bytes = row.stage_bytes;
     knobs.min_blocks = row.min_blocks;
     knobs.rows_per_warp = row.rows_per_warp;

@@ -18,6 +18,7 @@ struct ScheduleKnobs {
     int split_extent = 0;          ///< a lane axis this long is split by paths until all its channel copies fit; 0: never
     int operations_per_task = 0;   ///< straight-line multiply-adds of a task, all channel copies together
     bool staged = true;            ///< rows pass through shared memory; else direct loads and stores
+    bool sums_through_shared = false;  ///< as in Schedule
     int stages = 0;
     std::int64_t stage_bytes = 0;  ///< as in Ring
     int warps_per_block = 4;

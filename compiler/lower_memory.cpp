@@ -184,6 +184,11 @@ void TaskLowering::store_staged(ValueId value, Block& block) {
                           slice_elements(value), false, modes_[value]});
 }
 
+// Shared memory to add up that many sums in, or -1: fewer are added up faster by shuffles (measured).
+SharedId TaskLowering::scratch_for(std::size_t count) const {
+    return count > 8 && reduce_scratch(count, lanes_) <= sums_elements_ ? staging_ : -1;
+}
+
 // Neighbouring sums of one row (the harmonics of several l) are added up and leave together.
 void TaskLowering::store_lane_sums(std::vector<ValueId> values, Block& block) {
     struct Run {
@@ -213,7 +218,10 @@ void TaskLowering::store_lane_sums(std::vector<ValueId> values, Block& block) {
             runs.back().src.push_back(reg(v, k, 0));
         }
     }
-    for (Run& run : runs) emit(block, ReduceStore{std::move(run.to), std::move(run.src), run.mode});
+    for (Run& run : runs) {
+        const SharedId scratch = scratch_for(run.src.size());
+        emit(block, ReduceStore{std::move(run.to), std::move(run.src), run.mode, scratch});
+    }
 }
 
 // Two halves of a buffer take turns, so that the reduction of one edge overlaps the arithmetic of the next. When an edge's groups are
@@ -261,6 +269,17 @@ void TaskLowering::plan_shared() {
     plan_staging();
 }
 
+// For the sums over lanes of an edge's row, which are its components together; without such a row, nothing.
+std::int64_t TaskLowering::most_sums_scratch() const {
+    std::map<OperandId, std::size_t> sums;
+    for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v)
+        if (nest_.place(v).lane_sum && program_.is_output(v)) sums[program_.values[v].binding->operand] += program_.values[v].components;
+    std::int64_t scratch = 0;
+    for (const auto& [operand, count] : sums)
+        if (schedule_.sums_through_shared && count > 8) scratch = std::max(scratch, reduce_scratch(count, lanes_));
+    return scratch;
+}
+
 void TaskLowering::plan_staging() {
     std::int64_t loads = 0, stores = 0;
     for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
@@ -273,7 +292,9 @@ void TaskLowering::plan_staging() {
         if (place.read && program_.is_input(v)) loads += slice_elements(v);
         if (place.written && program_.is_output(v)) stores = std::max(stores, slice_elements(v));
     }
-    const std::int64_t staging = (std::max(loads, stores) + 3) / 4 * 4;
+    // While edges are worked on the buffer is free for their sums over lanes.
+    sums_elements_ = most_sums_scratch();
+    const std::int64_t staging = (std::max({loads, stores, sums_elements_}) + 3) / 4 * 4;
     if (staging > 0) staging_ = builder_.new_shared("staging", shared_elements_, staging);
     shared_elements_ += staging;
     if (reduce_elements_ > 0) reduce_buffer_ = builder_.new_shared("reduce", shared_elements_, 2 * reduce_elements_);

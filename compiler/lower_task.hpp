@@ -90,6 +90,8 @@ class TaskLowering {
     bool leaves_directly(ValueId value) const;
     void store_staged(ValueId value, Block& block);
     void store_lane_sums(std::vector<ValueId> values, Block& block);
+    SharedId scratch_for(std::size_t count) const;
+    std::int64_t most_sums_scratch() const;
     void bulk_reduce(const std::vector<ValueId>& values, Block& block);
     bool can_stage(ValueId value) const;
     bool can_bulk_reduce(ValueId value) const;
@@ -148,7 +150,7 @@ class TaskLowering {
     RingPlan ring_;
     std::int64_t stage_edges_ = 1;       // edges of a ring stage
     SharedId ring_buffer_ = -1, staging_ = -1, reduce_buffer_ = -1;
-    std::int64_t shared_elements_ = 0, reduce_elements_ = 0;
+    std::int64_t shared_elements_ = 0, reduce_elements_ = 0, sums_elements_ = 0;
     std::vector<ValueId> reduced_;       // outputs that leave by bulk reduction
     IntId stage_ = -1, phase_ = -1, slot_ = -1, last_ = -1, half_ = -1;
 };

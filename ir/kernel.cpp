@@ -32,6 +32,12 @@ Affine& Affine::operator+=(const Affine& other) {
     return *this;
 }
 
+// A row a lane, an odd number of 16-byte units long, so that neither rows nor columns meet in a bank; reads may go past the last row.
+std::int64_t reduce_scratch(std::size_t count, int lanes) {
+    const auto units = static_cast<std::int64_t>((std::min(count, most_sums) + 3) / 4) | 1;
+    return lanes * units * 4 + lanes;
+}
+
 bool uses_barriers(const Kernel& kernel) {
     return kernel.stages > 0 && std::ranges::any_of(kernel.tasks, [](const KernelTask& t) { return t.copy == CopyMechanism::barrier; });
 }

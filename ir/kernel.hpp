@@ -120,8 +120,9 @@ struct Load { std::vector<RegId> dst; Access from; friend bool operator==(const 
 struct Store { Access to; std::vector<RegId> src; StoreMode mode; friend bool operator==(const Store&, const Store&) = default; };
 /// dst[k] (uniform) = sum over lanes of src[k].
 struct LaneSum { std::vector<RegId> dst, src; friend bool operator==(const LaneSum&, const LaneSum&) = default; };
-/// Component k (contiguous) = or += sum over lanes of src[k].
-struct ReduceStore { Access to; std::vector<RegId> src; StoreMode mode; friend bool operator==(const ReduceStore&, const ReduceStore&) = default; };
+/// Component k (contiguous) = or += sum over lanes of src[k]. `scratch`, where not negative, is shared memory of at least
+/// reduce_scratch(count) elements from its start on that nothing else is in: a SyncWarp comes first, and another before it is read.
+struct ReduceStore { Access to; std::vector<RegId> src; StoreMode mode; SharedId scratch = -1; friend bool operator==(const ReduceStore&, const ReduceStore&) = default; };
 
 /// Asks for `count` contiguous elements ahead of their use, to be written where `write`. They exist; no result depends on it.
 struct Prefetch {
@@ -240,6 +241,11 @@ void verify(const Kernel&);
 
 /// Whether a launch that splits receivers turns stores to the buffer into atomic additions.
 bool added_by_parts(const Kernel&, const Buffer&);
+
+/// Elements that ReduceStore takes to add up so many registers through shared memory.
+std::int64_t reduce_scratch(std::size_t count, int lanes);
+/// Sums that ReduceStore adds up at a time.
+inline constexpr std::size_t most_sums = 32;
 
 /// Whether some task fills its ring by barriers.
 bool uses_barriers(const Kernel&);

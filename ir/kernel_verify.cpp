@@ -320,6 +320,7 @@ void TaskVerifier::operator()(const ReduceStore& s) {
     read_all(s.src);
     check_access(s.to, s.src.size(), true);
     require(s.to.component_stride == 1 || s.src.size() == 1, "sums over lanes are stored contiguously");
+    if (s.scratch >= 0) check_span(s.scratch, 0, 0, reduce_scratch(s.src.size(), kernel_.lanes) - 1);
     written(s.to, s.mode);
 }
 

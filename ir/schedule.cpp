@@ -179,6 +179,7 @@ std::string to_string(const Schedule& s) {
         text += fmt::format("ring: {} stages of {} bytes by {}\n", s.ring.stages, s.ring.stage_bytes,
                             copy_names[static_cast<std::size_t>(s.ring.copy)]);
     if (s.stage_rows) text += "receiver rows pass through shared memory\n";
+    if (s.sums_through_shared) text += "sums over lanes are added up in shared memory\n";
     if (s.bulk_reduce) text += "sender rows leave by bulk reduction\n";
     if (s.tile_edges > 0)
         text += fmt::format("weights are made for {} edges at a time, blocks of {} rows by {} vectors, {} sums in panels of {}\n",
@@ -199,6 +200,7 @@ std::string to_json(const Schedule& s) {
                        {"receiver_stationary", s.receiver_stationary},
                        {"ring", ring},
                        {"stage_rows", s.stage_rows},
+                       {"sums_through_shared", s.sums_through_shared},
                        {"bulk_reduce", s.bulk_reduce},
                        {"tile_edges", s.tile_edges},
                        {"products",
@@ -225,6 +227,7 @@ Schedule parse_schedule(std::string_view text) {
     object.flag("receiver_stationary", s.receiver_stationary);
     if (const Json* ring = object.find("ring")) s.ring = parse_ring(*ring);
     object.flag("stage_rows", s.stage_rows);
+    object.flag("sums_through_shared", s.sums_through_shared);
     object.flag("bulk_reduce", s.bulk_reduce);
     object.integer("tile_edges", s.tile_edges, 0, 65536);
     if (const Json* products = object.find("products")) s.products = parse_products(*products);

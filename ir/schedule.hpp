@@ -52,6 +52,7 @@ struct Schedule {
     bool receiver_stationary = false;  ///< rows handed to warps or threads are receivers, else edges
     Ring ring;
     bool stage_rows = false;    ///< receiver rows and gradients pass through shared memory for coalesced access (mul_ir on GPUs)
+    bool sums_through_shared = false;  ///< an edge's sums over lanes are added up in shared memory instead of by shuffles
     bool bulk_reduce = false;   ///< sender rows leave by bulk reduction from shared memory (SM90 and newer)
     int tile_edges = 0;         ///< edges whose weights are made at a time, in cache; 0: an edge's, where they are used
     ProductBlocks products;

@@ -30,9 +30,9 @@ bool fits(const Artifact& artifact, const Kernel& kernel) {
 }
 
 std::string text_of(const ScheduleKnobs& k) {
-    const auto [channels, registers, split, operations, staged, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
-    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, stages, bytes, warps, blocks,
-                       rows, prefetch, tile);
+    const auto [channels, registers, split, operations, staged, sums, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
+    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, sums, stages, bytes, warps,
+                       blocks, rows, prefetch, tile);
 }
 
 /// Names a program within a process: the request, not its kernels, so that a hit costs no lowering.

@@ -68,6 +68,7 @@ ScheduleKnobs draw_knobs(std::mt19937_64& rng, ScheduleKnobs knobs) {
     knobs.max_channels_per_lane = one_of(rng, {1, 2, 4});
     knobs.stages = one_of(rng, {0, 1, 2, 3, 4});
     knobs.stage_bytes = one_of<std::int64_t>(rng, {0, 1000, 4000});
+    knobs.sums_through_shared = one_of(rng, {false, true});
     knobs.register_budget = one_of(rng, {0, 10, 40, 160});
     knobs.operations_per_task = one_of(rng, {0, 20, 200});
     return knobs;

@@ -45,6 +45,7 @@ std::vector<ScheduleKnobs> neighbours(const ScheduleKnobs& start, bool wide) {
     vary(&ScheduleKnobs::min_blocks, 1, 2, 3, 4);
     vary(&ScheduleKnobs::register_budget, start.register_budget - 60, start.register_budget - 30, start.register_budget + 40);
     vary(&ScheduleKnobs::stage_bytes, std::int64_t{0}, start.stage_bytes / 2, start.stage_bytes * 2);
+    vary(&ScheduleKnobs::sums_through_shared, !start.sums_through_shared);
     vary(&ScheduleKnobs::stages, 2, 3);
     vary(&ScheduleKnobs::max_channels_per_lane, 1, 2);
     vary(&ScheduleKnobs::rows_per_warp, 1, 2, 4);
@@ -53,8 +54,8 @@ std::vector<ScheduleKnobs> neighbours(const ScheduleKnobs& start, bool wide) {
 }
 
 std::string text_of(const ScheduleKnobs& k) {
-    return fmt::format("channels {} registers {} stages {} x {} B warps {} blocks {} rows {}", k.max_channels_per_lane,
-                       k.register_budget, k.stages, k.stage_bytes, k.warps_per_block, k.min_blocks, k.rows_per_warp);
+    return fmt::format("channels {} registers {}{} stages {} x {} B warps {} blocks {} rows {}", k.max_channels_per_lane,
+                       k.register_budget, k.sums_through_shared ? " shared sums" : "", k.stages, k.stage_bytes, k.warps_per_block, k.min_blocks, k.rows_per_warp);
 }
 
 /// Those whose kernels differ.
