@@ -30,7 +30,7 @@ def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: 
              sender: Optional[Tensor] = None, receivers: Optional[int] = None) -> Tensor:
     """z of x, y and the weights, if there are any; a plain batch without receiver and sender. ``receivers`` is the number of senders
     if left out."""
-    traced = is_compiling() or _len_torch_dispatch_stack() > 0 or _get_tracing_state() is not None
+    traced = is_traced()
     transformed = not traced and transform_is_active()
     if not (traced or transformed or _eager_product is None):
         return _eager_product(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
@@ -41,6 +41,11 @@ def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: 
     if traced:
         return _operator(operands, index, problem, 0, 1, 0)[0]
     return tensor_product(operands, index, Request(problem if transformed else name_of(problem)))[0]
+
+
+def is_traced() -> bool:
+    """Whether a graph is made of what is called."""
+    return is_compiling() or _len_torch_dispatch_stack() > 0 or _get_tracing_state() is not None
 
 
 def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:

@@ -6,17 +6,17 @@ Works on any ``MACE`` model, loaded or newly made; imports nothing of MACE.
 """
 from torch import Tensor, nn
 
-from ..convolution import TensorProductConv
+from .e3nn_products import convolution_of
 
 
-class Convolution(TensorProductConv):
+class Convolution(nn.Module):
     """``conv_tp`` of an interaction block with fused gather and scatter. e3nn's tensors stay under e3nn's names."""
 
     def __init__(self, old: nn.Module):
-        super().__init__(old.irreps_in1, old.irreps_in2, old.irreps_out, [i[:5] for i in old.instructions])
-        for mine, theirs in zip(self.instructions, old.instructions):
-            if abs(mine.path_weight - theirs.path_weight) > 1e-6 * abs(theirs.path_weight):
-                raise ValueError(f"flashtp: {theirs} has a path weight or a normalisation of its own")
+        super().__init__()
+        self.convolution = convolution_of(old)
+        self.irreps_in1, self.irreps_in2, self.irreps_out = old.irreps_in1, old.irreps_in2, old.irreps_out
+        self.instructions, self.weight_numel = old.instructions, old.weight_numel
         for name, value in old.named_buffers(recurse=False):
             self.register_buffer(name, value, persistent=name not in old._non_persistent_buffers_set)
         for name, child in old.named_children():
@@ -24,7 +24,7 @@ class Convolution(TensorProductConv):
 
     def forward(self, x: Tensor, y: Tensor, w: Tensor, edge_index: Tensor) -> Tensor:
         """x [nodes, irreps_in1.dim]; y and w [edges, ...]; edge_index [2, edges]: senders, receivers, in any order."""
-        return super().forward(x, y, w, edge_index[1], edge_index[0])
+        return self.convolution(x, y, w, edge_index[1], edge_index[0])
 
 
 def convert(model: nn.Module) -> nn.Module:

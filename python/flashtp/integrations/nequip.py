@@ -1,8 +1,10 @@
-"""NequIP: the model modifier ``enable_FlashTP``, for training, compilation and packaged models, on any device.
+"""NequIP and Allegro: the model modifiers ``enable_FlashTP`` and ``enable_FlashTPContracter``, for training and compilation, on any
+device.
 
 Loaded by NequIP itself, through the entry point ``nequip.extension``; a modifier is named in the configuration or on the command
-line, as NequIP's own are.
+line, as the frameworks' own are.
 """
+from nequip.nn import SequentialGraphNetwork
 from nequip.nn._tp_scatter_base import TensorProductScatter
 from nequip.nn.model_modifier_utils import model_modifier, replace_submodules
 
@@ -35,4 +37,15 @@ def enable_FlashTP(cls, model):
     return replace_submodules(model, cls, FlashTPTensorProductScatter)
 
 
+@model_modifier(persistent=False, private=False, unsupported_devices=[], supported_compile_modes=["aotinductor"])
+@classmethod
+def enable_FlashTPContracter(cls, model):
+    """Run Allegro's tensor products in kernels that are compiled for this machine."""
+    # Not before: Allegro imports NequIP, which is not ready when it loads this module.
+    from .allegro import Contracter, FlashTPContracter
+    return replace_submodules(model, Contracter, lambda old: old if isinstance(old, FlashTPContracter) else FlashTPContracter(old))
+
+
 TensorProductScatter.enable_FlashTP = enable_FlashTP
+# Every model has it, and NequIP finds modifiers by what a model has.
+SequentialGraphNetwork.enable_FlashTPContracter = enable_FlashTPContracter

@@ -1,33 +1,13 @@
 """NequIP: the modifier enable_FlashTP, found through NequIP's entry point."""
-import copy
+import os
+import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import pytest
-import torch
-from comparison import Launches, assert_equal, parameter_gradients, require
+from comparison import assert_equal, assert_same_model, assert_same_state, require
 
 require("nequip", "ase")
-import ase.build  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def entry_point(tmp_path_factory):
-    """The one of pyproject.toml, as an installed package has it. NequIP looks for it when it is imported."""
-    entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["nequip.extension"]
-    folder = tmp_path_factory.mktemp("site")
-    info = folder / "flashtp-0.dist-info"
-    info.mkdir()
-    lines = [f"{name} = {module}" for name, module in entry_points.items()]
-    (info / "entry_points.txt").write_text("\n".join(["[nequip.extension]", *lines, ""]))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: flashtp\nVersion: 0\n")
-    assert "nequip" not in sys.modules
-    sys.path.append(str(folder))
-    import nequip  # noqa: F401
-    assert "flashtp.integrations.nequip" in sys.modules
+from nequip_data import ROOT, copper_oxide, evaluate, modified  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=[(2, True), (3, False)], ids=["l=2 with parity", "l=3"])
@@ -42,41 +22,23 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def data():
-    from nequip.data import AtomicDataDict, compute_neighborlist_, from_ase
-    from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper
-    atoms = ase.build.bulk("CuO", "rocksalt", 4.2, cubic=True)
-    atoms.rattle(0.1, seed=3)
-    data = ChemicalSpeciesToAtomTypeMapper(["Cu", "O"])(from_ase(atoms))
-    return AtomicDataDict.to_(compute_neighborlist_(data, r_max=4.0), "cpu")
+    return copper_oxide()
 
 
 def replaced(model):
-    from nequip.model.modify_utils import modify
-    return modify(copy.deepcopy(model), [{"modifier": "enable_FlashTP"}])
+    return modified(model, "enable_FlashTP")
 
 
-def evaluate(model, data):
-    out = model(dict(data))
-    return {name: out[name] for name in ("total_energy", "forces", "stress")}
+def test_the_entry_point_was_loaded():
+    assert "flashtp.integrations.nequip" in sys.modules
 
 
 def test_energy_forces_stress_and_gradients(model, data):
-    ours = replaced(model)
-    expected = evaluate(model, data)
-    with Launches() as ran:
-        values = evaluate(ours, data)
-    assert ran.count == 2 * 2  # layers, forward and backward
-    assert_equal(values, expected, 1e-10)
-    gradients = [parameter_gradients(m, (out["total_energy"], out["forces"])) for m, out in ((ours, values), (model, expected))]
-    assert len(gradients[0]) > 10
-    assert_equal(*gradients, 1e-10)
+    assert assert_same_model(replaced(model), model, lambda m: evaluate(m, data)) == 2 * 2  # layers, forward and backward
 
 
 def test_state_dicts_are_the_same(model):
-    ours = replaced(model)
-    assert list(ours.state_dict()) == list(model.state_dict())
-    ours.load_state_dict(model.state_dict(), strict=True)
-    copy.deepcopy(model).load_state_dict(ours.state_dict(), strict=True)
+    assert_same_state(replaced(model), model)
 
 
 def test_replacing_twice_is_replacing_once(model, data):
@@ -91,3 +53,12 @@ def test_the_modifier_says_what_it_supports(model):
     modifier = get_all_modifiers(model)["enable_FlashTP"]
     assert utils.get_model_modifier_unsupported_devices(modifier) == []
     assert not utils.is_persistent_model_modifier(modifier)
+
+
+def test_nequip_does_without_a_package_that_cannot_be_loaded():
+    """It imports the entry point always."""
+    run = subprocess.run([sys.executable, "-W", "error::ImportWarning", "-c", "import flashtp_nequip, nequip"], capture_output=True,
+                         text=True, env={**os.environ, "FLASHTP_LIBRARY": "/nonexistent/libflashtp.so",
+                                         "PYTHONPATH": str(ROOT / "python")})
+    assert run.returncode == 0, run.stderr
+    assert "there is no libflashtp_torch.so" in run.stderr

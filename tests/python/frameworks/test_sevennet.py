@@ -33,11 +33,16 @@ def build(name, flash):
     return model
 
 
-def graph(model, name):
-    from sevenn.atom_graph_data import AtomGraphData
-    from sevenn.train.dataload import unlabeled_atoms_to_graph
+def salt():
     atoms = ase.build.bulk("NaCl", "rocksalt", 5.6, cubic=True)
     atoms.rattle(0.1, seed=1)
+    return atoms
+
+
+def graph(model, name, atoms=None):
+    from sevenn.atom_graph_data import AtomGraphData
+    from sevenn.train.dataload import unlabeled_atoms_to_graph
+    atoms = salt() if atoms is None else atoms
     data = AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(atoms, model.cutoff, with_shift=False))
     if name in MODALITY:
         data[KEY.DATA_MODALITY] = MODALITY[name]
@@ -123,3 +128,20 @@ def test_the_calculator_takes_it():
     assert ran.count > 0
     atoms.calc = SevenNetCalculator(checkpoint, device="cpu")
     assert abs(energy - atoms.get_potential_energy()) < 1e-5 * len(atoms)
+
+
+def test_forces_do_no_work_on_a_closed_path():
+    """SevenNet-l3i5's forces are the gradient of an energy: atoms moved around a loop, on which edges come and go, return
+    all the work. The trapezoidal rule is exact to rounding for a periodic path this smooth."""
+    model, atoms, steps = build("SevenNet-l3i5", True), salt(), 16
+    start = torch.tensor(atoms.positions)
+    across, along = 0.1 * torch.randn(2, *start.shape, dtype=torch.float64)
+    work, moved = 0.0, 0.0
+    for step in range(steps):
+        angle = torch.tensor(2 * torch.pi * step / steps, dtype=torch.float64)
+        atoms.positions = (start + across * angle.cos() + along * angle.sin()).numpy()
+        forces = evaluate(model, graph(model, "SevenNet-l3i5", atoms))["forces"].detach().double()
+        power = float((forces * (along * angle.cos() - across * angle.sin())).sum())
+        work, moved = work + power, moved + abs(power)
+    assert moved / steps > 0.01
+    assert abs(work) < 1e-4 * moved, (work, moved)
