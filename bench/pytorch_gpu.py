@@ -8,6 +8,7 @@ build directory, with libflashtp_torch.so beside it.
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -122,6 +123,19 @@ def compiled(case):
     return error < 1e-4, f"gradients differ by {error:.2g}"
 
 
+def packaged(case):
+    """AOTInductor, for any number of edges and nodes."""
+    inputs, receiver, sender = case.on("cuda")
+    arguments = (*(t.detach() for t in inputs), receiver, sender)
+    edges, nodes = torch.export.Dim("edges", min=2), torch.export.Dim("nodes", min=2)
+    exported = torch.export.export(case.conv, arguments, dynamic_shapes=({0: nodes}, *[{0: edges}] * 4))
+    with tempfile.TemporaryDirectory() as folder:
+        package = torch._inductor.aoti_compile_and_package(exported, package_path=f"{folder}/convolution.pt2")
+        found, expected = torch._inductor.aoti_load_package(package)(*arguments), case.conv(*arguments)
+    error = ((found - expected).abs().max() / expected.abs().max()).item()
+    return error < 1e-4, f"outputs differ by {error:.2g}"
+
+
 def microseconds(run, repeats=200):
     run()
     torch.cuda.synchronize()
@@ -183,7 +197,7 @@ def main():
     check("no edges", lambda: agreement(convolution(SMALL, 0, 5, torch.float64), 2, 1e-11))
     large = convolution(layer, 2000, 100)
     check("layer, two derivatives", lambda: agreement(large, 2, 1e-3))
-    for run in (other_stream, captured, bad_edge, unaligned, compiled):
+    for run in (other_stream, captured, bad_edge, unaligned, compiled, packaged):
         check(run.__name__.replace("_", " "), lambda: run(large))
     check("host time", lambda: host_time(convolution(SMALL, 20, 5)))
     check("speed", lambda: speed(convolution(layer, options.edges, max(1, options.edges // 40), device="cuda")))

@@ -23,7 +23,7 @@ import flashtp.integrations.sevennet
 def run(options):
     """Times in fs and total energies in eV an atom, one a step, and seconds a step."""
     flashtp.integrations.sevennet.enable()
-    atoms = ase.build.bulk("Cu", cubic=True) * (options.cells,) * 3
+    atoms = ase.build.bulk("Cu", cubic=True).repeat(options.cells)
     atoms.calc = SevenNetCalculator("7net-l3i5", device=options.device, enable_flash=True)
     MaxwellBoltzmannDistribution(atoms, temperature_K=options.temperature, rng=numpy.random.default_rng(0))
     Stationary(atoms)
