@@ -71,8 +71,8 @@ def main():
             row = {"backend": backend}
             try:
                 row.update(row_of(device, model, graph(model, cells, device.name), options, expected))
-            except torch.OutOfMemoryError:
-                row.update(cells=cells, error="out of memory")
+            except Exception as error:  # memory, or whatever a peer does: the others are still to be measured
+                row.update(cells=cells, error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
             device.empty_cache()
             print(json.dumps(row), flush=True)
         del model

@@ -81,7 +81,7 @@ def test_the_wheel_needs_only_the_systems_libraries(libraries):
     allowed = {"libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libc.so.6", "ld-linux-x86-64.so.2"}
     for library in libraries:
         needed = set(re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "--dynamic", library)))
-        own = {"libtorch_cpu.so", "libc10.so", "libflashtp.so"} if "torch" in library.name else set()
+        own = {"libtorch_cpu.so", "libc10.so", "libflashtp.so", "libflashtp_torch.so"} if "torch" in library.name else set()
         assert needed <= allowed | own, library.name
 
 
@@ -113,7 +113,7 @@ def test_first_result(environment, tmp_path):
     version, python = environment
     calls = [first_call(python, tmp_path / str(number)) for number in range(3)]
     assert Path(calls[0]["file"]).is_relative_to(python.parents[1])
-    assert all(call["finite"] and call["launches"] == 3 for call in calls)
+    assert all(call["finite"] and call["launches"] == 4 for call in calls)
     print(f"torch {version}: first result after {min(call['seconds'] for call in calls):.2f} s")
     assert min(call["seconds"] for call in calls) < SECONDS
     expected = "derivatives in C++" if version.startswith("2.13") else "derivatives in Python: the C++ ones are built for torch 2.13"
