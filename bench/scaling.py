@@ -255,7 +255,7 @@ def write(document, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", nargs="+", type=Path, help="of runs with equal options: their rows together; the rest is the first one's")
+    parser.add_argument("results", nargs="+", type=Path, help="of runs with equal options; all but rows is the first one's")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     documents = [json.loads(path.read_text()) for path in options.results]
