@@ -48,6 +48,7 @@ class CudaKernel final : public Module {
     ~CudaKernel() override {
         try {
             const CurrentContext current(context_);
+            const AllowedDuringCapture allowed;  // of another thread's stream, which it would end
             Driver::get().unload_module(module_);
         } catch (const DeviceError&) {
             // The context is gone, and the code with it.

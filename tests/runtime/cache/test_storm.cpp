@@ -232,7 +232,7 @@ TEST_CASE("C3: a process that hangs with the lock delays others for the limit, n
         ::waitpid(process, &status, 0);
         CHECK(status == 0);
     }
-    CHECK(seconds_since(start) < 5);
+    CHECK(seconds_since(start) < 30);  // 63 limits of half a second one after the other would be more
     ::kill(holder, SIGKILL);
     ::waitpid(holder, nullptr, 0);
 }
