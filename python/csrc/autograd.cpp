@@ -58,24 +58,25 @@ struct Gradient {
 
 /// Adds the gradients that came in; undefined ones are zero, which the next order is told.
 void add_cotangents(Gradient& gradient, const variable_list& incoming, const Request& given) {
-    const auto names = outputs_of(static_cast<int>(given.order));
-    const bool weighted = is_weighted(static_cast<int>(given.order), given.absent, gradient.operands.size());
-    const std::size_t known = given.order < 2 ? 0 : input_counts[2] - first_optional_input;
+    const auto order = static_cast<int>(given.order);
+    const std::size_t sources = source_count(order, given.absent, gradient.operands.size());
+    const std::size_t known = order < 2 ? 0 : sources;
     std::size_t next = 0;
-    for (std::size_t bit = 0; bit < names.size(); ++bit) {
+    for (std::size_t bit = 0; bit < names_of(order, sources).outputs.size(); ++bit) {
         const bool there = has_bit(given.outputs, bit) && incoming[next++].defined();
         if (there) gradient.operands.push_back(incoming[next - 1]);
-        const bool may_be_absent = given.order > 0 && (weighted || !names[bit].ends_with('w'));
-        if (!there && may_be_absent) gradient.request.absent |= std::int64_t{1} << (known + bit);
+        if (!there && order > 0) gradient.request.absent |= std::int64_t{1} << (known + bit);
     }
 }
 
 template <class NeedsGradient>
 void choose_outputs(Gradient& gradient, const Request& given, NeedsGradient needs) {
-    const auto present = present_inputs(static_cast<int>(given.order), given.absent, gradient.operands.size());
+    const auto order = static_cast<int>(given.order);
+    const std::size_t sources = source_count(order, given.absent, gradient.operands.size());
+    const auto present = present_inputs(names_of(order, sources), given.absent);
     std::vector<std::pair<std::size_t, std::size_t>> wanted;
     for (std::size_t i = 0; i < present.size(); ++i)
-        if (needs(i)) wanted.emplace_back(gradient_bit(static_cast<int>(given.order), present[i]), i);
+        if (needs(i)) wanted.emplace_back(gradient_bit(order, present[i], sources), i);
     std::sort(wanted.begin(), wanted.end());
     for (const auto& [bit, input] : wanted) {
         gradient.request.outputs |= std::int64_t{1} << bit;

@@ -21,6 +21,14 @@ at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::op
     return tensor_product(given, index, {problem, 0, 1, 0})[0];
 }
 
+/// The same of any list of operands, for problems that take more.
+at::Tensor eager_operands(at::TensorList operands, const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers,
+                          std::int64_t problem) {
+    const std::int64_t senders = operands.empty() || operands[0].dim() == 0 ? 0 : operands[0].size(0);
+    const auto index = receiver_index(receiver, sender, receivers < 0 ? senders : receivers, senders);
+    return tensor_product(operands, index, {problem, 0, 1, 0})[0];
+}
+
 }  // namespace
 }  // namespace flashtp::torch_operators
 
@@ -28,4 +36,6 @@ TORCH_LIBRARY_FRAGMENT(flashtp, library) {
     library.def(
         "eager_product(Tensor x, Tensor y, Tensor? w, Tensor? receiver, Tensor? sender, int receivers, int problem) -> Tensor",
         flashtp::torch_operators::eager_product);
+    library.def("eager_operands(Tensor[] operands, Tensor receiver, Tensor sender, int receivers, int problem) -> Tensor",
+                flashtp::torch_operators::eager_operands);
 }

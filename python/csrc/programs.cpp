@@ -37,9 +37,9 @@ std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
     if (key.device >= 0) load_nvrtc_of_torch();
     const int order = static_cast<int>(key.request.order);
     const std::string problem = with_dtype(problem_text(key.request.problem), key.float64);
-    const std::string outputs = chosen(outputs_of(order), key.request.outputs);
-    const std::string absent =
-        chosen(inputs_of(order).subspan(std::min(first_optional_input, input_counts[order])), key.request.absent);
+    const OrderNames& names = names_of(order, key.sources);
+    const std::string outputs = chosen(names.outputs, key.request.outputs);
+    const std::string absent = chosen(std::span(names.inputs).subspan(names.first_optional), key.request.absent);
     flashtp_request request{};
     request.size = sizeof request;
     request.problem = problem.c_str();

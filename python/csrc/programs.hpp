@@ -19,6 +19,7 @@ struct Request {
 /// What is compiled, for which device.
 struct ProgramKey {
     Request request;
+    std::size_t sources = 0;  ///< of the problem: they decide what the request's masks mean
     bool float64 = false;
     int device = -1;  ///< CUDA device; -1: CPU
 

@@ -154,7 +154,8 @@ std::vector<Tensor> run_request(const Request& request, Views operands, Views in
     check_request(request, operands, index);
     const TensorView x = operands[0];
     const OnDevice device(x.device());
-    const CompiledProgram& program = program_for({request, is_float64(x), device.index()});
+    const std::size_t sources = source_count(static_cast<int>(request.order), request.absent, operands.size());
+    const CompiledProgram& program = program_for({request, sources, is_float64(x), device.index()});
     const Rows rows = rows_of(operands, index);
     Arrays arrays = arrays_for(program, operands, rows);
     launch(program, arrays, graph_of(index, rows), rows, device);

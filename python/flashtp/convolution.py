@@ -1,11 +1,18 @@
 """The tensor product of a message-passing layer, with gather and scatter."""
-from typing import Optional
+from typing import List, Optional
 
 import torch
 from torch import Tensor, nn
 
-from .functions import evaluate
+from .functions import evaluate, evaluate_radial
 from .specification import specify
+
+
+def _evaluate_scripted(problem: str, operands: List[Tensor], receiver: Tensor, sender: Tensor, num_out: Optional[int]) -> Tensor:
+    senders = operands[0].shape[0]
+    receivers = senders if num_out is None else num_out
+    row_ptr, by_position, edge, _ = torch.ops.flashtp.receiver_index(receiver, sender, receivers, senders)
+    return torch.ops.flashtp.tensor_product(operands, [row_ptr, by_position, edge], problem, 0, 1, 0)[0]
 
 
 class TensorProductConv(nn.Module):
@@ -24,15 +31,21 @@ class TensorProductConv(nn.Module):
         path_normalization: ``"element"`` (default), ``"path"`` or ``"none"``.
         layout: ``"mul_ir"`` (e3nn's, channel slowest) or ``"ir_mul"`` in each segment; one name, or one each for x, y and z.
         deterministic: the same inputs give the same bits in every run and for any number of threads. It costs time.
+        radial: ``{"hidden": 64, "scale": 0.125, "bias": False}``: the weights are the last layer of a radial network and are made where
+            they are used; the module is a ``RadialTensorProductConv``. Only ``hidden`` is required.
     """
+
+    def __new__(cls, *_args, radial=None, **_options):
+        return super().__new__(RadialTensorProductConv if radial is not None else cls)
 
     def __init__(self, irreps_in1, irreps_in2, irreps_out, instructions, *, shared_weights: bool = False,
                  irrep_normalization: Optional[str] = None, path_normalization: Optional[str] = None, layout="mul_ir",
-                 deterministic: bool = False, in1_var=None, in2_var=None, out_var=None):
+                 deterministic: bool = False, in1_var=None, in2_var=None, out_var=None, radial: Optional[dict] = None):
         super().__init__()
         spec = specify((irreps_in1, irreps_in2, irreps_out), instructions, irrep_normalization=irrep_normalization,
                        path_normalization=path_normalization, variances=(in1_var, in2_var, out_var),
-                       shared_weights=shared_weights, convolution=True, layout=layout, deterministic=deterministic)
+                       shared_weights=shared_weights, convolution=True, layout=layout, deterministic=deterministic,
+                       radial=radial)
         self.irreps_in1, self.irreps_in2, self.irreps_out = spec.irreps_in1, spec.irreps_in2, spec.irreps_out
         self.instructions = spec.instructions
         self.weight_numel: int = spec.weight_numel
@@ -60,11 +73,52 @@ class TensorProductConv(nn.Module):
         if not torch.jit.is_scripting():
             return evaluate(self.problem, x, y, weights, receiver, sender, num_out)
         operands = [x, y] if weights is None else [x, y, weights]
-        senders = x.shape[0]
-        receivers = senders if num_out is None else num_out
-        row_ptr, by_position, edge, _ = torch.ops.flashtp.receiver_index(receiver, sender, receivers, senders)
-        return torch.ops.flashtp.tensor_product(operands, [row_ptr, by_position, edge], self.problem, 0, 1, 0)[0]
+        return _evaluate_scripted(self.problem, operands, receiver, sender, num_out)
 
     def extra_repr(self) -> str:
         return (f"{self.irreps_in1} x {self.irreps_in2} -> {self.irreps_out} | {len(self.instructions)} paths | "
                 f"{self.weight_numel} weights")
+
+
+class RadialTensorProductConv(TensorProductConv):
+    """What ``TensorProductConv(..., radial=...)`` makes: the weights of an edge are ``w[e] = scale * h[e] @ W2 (+ b)``.
+
+    The result, its gradients in x, y, h, W2 and b, and theirs are those of a ``TensorProductConv`` that is given w; but w, of size
+    [edges, weight_numel], and its gradient are never stored.
+    """
+
+    def __init__(self, *args, radial, **options):
+        super().__init__(*args, radial=radial, **options)
+        self.hidden: int = radial["hidden"]
+        self.bias: bool = bool(radial.get("bias"))
+
+    def forward(self, x: Tensor, y: Tensor, h: Tensor, W2: Tensor, receiver: Tensor, sender: Tensor, num_out: Optional[int] = None,
+                b: Optional[Tensor] = None) -> Tensor:
+        """
+        Args:
+            x: [senders, irreps_in1.dim], float32 or float64.
+            y: [edges, irreps_in2.dim].
+            h: [edges, hidden].
+            W2: [hidden, weight_numel].
+            receiver, sender: [edges], int32 or int64, in any order.
+            num_out: number of receivers; that of senders if left out.
+            b: [weight_numel] with ``"bias": True``.
+
+        Returns:
+            z: [num_out, irreps_out.dim].
+        """
+        torch._assert(W2.dim() == 2 and W2.shape[0] == self.hidden, "flashtp: W2 must be [hidden, weight_numel]")
+        torch._assert(W2.shape[1] == self.weight_numel, "flashtp: the last dimension of W2 is not weight_numel")
+        operands = [x, y, h, W2.reshape(1, self.hidden * self.weight_numel)]
+        if self.bias:
+            if b is None:
+                raise RuntimeError("flashtp: b is None; the radial layer has a bias")
+            operands.append(b.reshape(1, self.weight_numel))
+        elif b is not None:
+            raise RuntimeError("flashtp: b is given; the radial layer has no bias")
+        if not torch.jit.is_scripting():
+            return evaluate_radial(self.problem, operands, receiver, sender, num_out)
+        return _evaluate_scripted(self.problem, operands, receiver, sender, num_out)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()} of {self.hidden} hidden channels{' and a bias' if self.bias else ''}"

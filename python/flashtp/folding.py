@@ -14,7 +14,7 @@ def run_batched(run, request, size, operands, index, in_dims):
     tensors = [t.expand(size, *t.shape) if dim is None else t.movedim(dim, 0) for t, dim in zip(tensors, in_dims)]
     operands, index = tensors[:len(operands)], tensors[len(operands):]
     # Shared weights have one row for all edges, so copies that differ in them, or in their gradient, are no larger problem.
-    if facts(request.problem).shared_weights:
+    if facts(request.problem).shared_rows:
         copies = [run([t[b] for t in operands], [t[b] for t in index], request) for b in range(size)]
         return tuple(torch.stack(outputs) for outputs in zip(*copies))
     folded = run([t.flatten(0, 1) for t in operands], _fold_index(index, operands[0].shape[1]), request)

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 from torch.compiler import is_compiling
 
 from . import _library
-from .derivatives import INPUTS, Request, gradient_of, output_names, present_inputs
+from .derivatives import Request, gradient_of, kind, output_names, present_inputs, source_count
 from .folding import run_batched
 from .receiver_index import receiver_index
 from .specification import name_of, number_of
@@ -24,23 +24,33 @@ AUTOCAST_DTYPE = torch.float32
 _operator = torch.ops.flashtp.tensor_product.default
 # All of a call, where derivatives are in C++.
 _eager_product = torch.ops.flashtp.eager_product.default if _library.HAS_CPP_AUTOGRAD else None
+_eager_operands = torch.ops.flashtp.eager_operands.default if _library.HAS_CPP_AUTOGRAD else None
 
 
 def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: Optional[Tensor] = None,
              sender: Optional[Tensor] = None, receivers: Optional[int] = None) -> Tensor:
     """z of x, y and the weights, if there are any; a plain batch without receiver and sender. ``receivers`` is the number of senders
     if left out."""
-    traced = is_traced()
-    transformed = not traced and transform_is_active()
-    if not (traced or transformed or _eager_product is None):
+    if _eager_product is not None and not (is_traced() or transform_is_active()):
         return _eager_product(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
-    operands = [x, y] if w is None else [x, y, w]
+    return _evaluate_in_python(problem, [x, y] if w is None else [x, y, w], receiver, sender, receivers)
+
+
+def evaluate_radial(problem: str, operands: Sequence[Tensor], receiver: Tensor, sender: Tensor, receivers: Optional[int]) -> Tensor:
+    """z of x, y, h, W2 and maybe b."""
+    if _eager_operands is not None and not (is_traced() or transform_is_active()):
+        return _eager_operands(operands, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
+    return _evaluate_in_python(problem, operands, receiver, sender, receivers)
+
+
+def _evaluate_in_python(problem, operands, receiver, sender, receivers) -> Tensor:
+    senders = operands[0].shape[0]
     index: Sequence[Tensor] = []
     if receiver is not None:
-        index = receiver_index(receiver, sender, x.shape[0] if receivers is None else receivers, x.shape[0])
-    if traced:
+        index = receiver_index(receiver, sender, senders if receivers is None else receivers, senders)
+    if is_traced():
         return _operator(operands, index, problem, 0, 1, 0)[0]
-    return tensor_product(operands, index, Request(problem if transformed else name_of(problem)))[0]
+    return tensor_product(operands, index, Request(problem if transform_is_active() else name_of(problem)))[0]
 
 
 def is_traced() -> bool:
@@ -133,18 +143,20 @@ class RecordedFunction(torch.autograd.Function):
 
 def forward_derivative(request: Request, operands, tangents, index) -> tuple[Tensor, ...]:
     """Outputs are sums of products with one factor of each kind (x, y, w, z) but the output's own: one request a tangent, with the
-    tangent in its operand's place."""
+    tangent in its operand's place. Where a bias adds to what a radial layer makes, the other of the two is zero meanwhile."""
     if request.order > 1:
         raise NotImplementedError("flashtp: forward mode goes through tensor products and their gradients, not through second "
                                   "derivatives; use reverse mode inside (jacrev, or grad of grad)")
-    names = output_names(request)
+    sources = source_count(request.order, request.absent, len(operands))
+    names = output_names(request, sources)
     totals = dict.fromkeys(names)
-    for i, position in enumerate(present_inputs(request.order, request.absent, len(operands))):
-        kind = INPUTS[position][-1]
-        moved = [name for name in names if name[-1] != kind]
+    present = present_inputs(request.order, request.absent, len(operands))
+    for i, own in enumerate(present):
+        other = {"b": "h", "h": "b", "W2": "b"}.get(own)
+        moved = [name for name in names if kind(name) not in (kind(own), other)]
         if tangents[i] is None or not moved:
             continue
-        replaced = [*operands[:i], tangents[i], *operands[i + 1:]]
-        for name, part in zip(moved, tensor_product(replaced, index, request.with_outputs(moved))):
+        replaced = [tangents[i] if n == i else torch.zeros_like(t) if present[n] == other else t for n, t in enumerate(operands)]
+        for name, part in zip(moved, tensor_product(replaced, index, request.with_outputs(moved, sources))):
             totals[name] = part if totals[name] is None else totals[name] + part
     return tuple(totals[name] for name in names)

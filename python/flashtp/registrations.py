@@ -2,7 +2,7 @@
 import torch
 
 from . import _library, specification
-from .derivatives import INPUTS, Request, output_names, present_inputs
+from .derivatives import Request, kind, output_names, present_inputs, source_count
 from .folding import run_batched
 from .functions import AUTOCAST_DTYPE, with_python_derivatives
 
@@ -11,16 +11,16 @@ _library_fragment = torch.library.Library("flashtp", "FRAGMENT")
 
 @torch.library.register_fake("flashtp::tensor_product")
 def _(operands, index, problem, order, outputs, absent):
-    known = {INPUTS[i]: t for i, t in zip(present_inputs(order, absent, len(operands)), operands)}
+    known = dict(zip(present_inputs(order, absent, len(operands)), operands))
+    sources = source_count(order, absent, len(operands))
     receivers = index[0].shape[0] - 1 if index else operands[1].shape[0]
 
     def output(name):
-        kind = name[-1]
-        if kind != "z":
-            return torch.empty_like(known[kind], memory_format=torch.contiguous_format)
+        if kind(name) != "z":
+            return torch.empty_like(known[kind(name)], memory_format=torch.contiguous_format)
         return operands[0].new_empty(receivers, specification.facts(problem).out_width)
 
-    return [output(name) for name in output_names(Request(problem, order, outputs, absent))]
+    return [output(name) for name in output_names(Request(problem, order, outputs, absent), sources)]
 
 
 @torch.library.register_fake("flashtp::receiver_index")

@@ -1,7 +1,7 @@
 """Specifications: the JSON text that names a tensor product everywhere below Python (docs/spec.md, without the key dtype)."""
 import functools
 import json
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 import torch
 
@@ -29,9 +29,9 @@ class Specification(NamedTuple):
 
 
 def specify(irreps: Sequence, instructions: Sequence, *, irrep_normalization=None, path_normalization=None,
-            variances=(None, None, None), shared_weights=False, convolution=False, layout="mul_ir",
-            deterministic=False) -> Specification:
-    """``irreps``: those of in1, in2 and out. ``layout``: one name, or one each."""
+            variances=(None, None, None), shared_weights=False, convolution=False, layout="mul_ir", deterministic=False,
+            radial: Optional[dict] = None) -> Specification:
+    """``irreps``: those of in1, in2 and out. ``layout``: one name, or one each. ``radial``: the key of docs/spec.md."""
     in1, in2, out = (Irreps(value) for value in irreps)
     scale = normalization(in1, in2, out, irrep_normalization, path_normalization, variances)
     paths = complete(instructions, in1, in2, out, scale)
@@ -43,7 +43,7 @@ def specify(irreps: Sequence, instructions: Sequence, *, irrep_normalization=Non
         "instructions": [[*path[:5], float(given[5]) if len(given) > 5 else 1.0] for path, given in zip(paths, instructions)],
         "in1_var": scale.in1_var, "in2_var": scale.in2_var, "out_var": scale.out_var,
         "irrep_normalization": scale.irrep, "path_normalization": scale.path,
-        "shared_weights": shared_weights, "convolution": convolution, "deterministic": deterministic,
+        "shared_weights": shared_weights, "radial": radial, "convolution": convolution, "deterministic": deterministic,
         "layout_in1": layouts[0], "layout_in2": layouts[1], "layout_out": layouts[2],
     }
     problem = json.dumps(values, separators=(",", ":"))
@@ -71,10 +71,10 @@ class Facts(NamedTuple):
     """What operators need to know of a problem."""
 
     out_width: int
-    shared_weights: bool
+    shared_rows: bool  # weights or a matrix that all edges have in common
 
 
 @functools.lru_cache(maxsize=None)
 def facts(problem: str) -> Facts:
     values = json.loads(problem)
-    return Facts(Irreps(values["irreps_out"]).dim, values["shared_weights"])
+    return Facts(Irreps(values["irreps_out"]).dim, values["shared_weights"] or values.get("radial") is not None)
