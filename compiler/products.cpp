@@ -25,8 +25,11 @@ class ProductReader {
     explicit ProductReader(const EdgeProgram& program) : program_(program) {}
 
     std::vector<std::vector<Product>> run() {
-        std::vector<Product> joined;
-        for (const Statement& s : program_.statements) add(joined, product_of(s));
+        std::vector<Product> all, joined;
+        for (const Statement& s : program_.statements) all.push_back(product_of(s));
+        // Adjoint statements stand in the opposite order.
+        std::ranges::stable_sort(all, {}, first_column);
+        for (const Product& product : all) add(joined, product);
         std::vector<std::vector<Product>> groups;
         for (const Product& product : joined) {
             const auto same = std::ranges::find_if(
@@ -37,6 +40,10 @@ class ProductReader {
     }
 
   private:
+    static std::int64_t first_column(const Product& p) {
+        return p.dst.column ? p.dst.first : p.a.column ? p.a.first : p.b ? p.b->first : 0;
+    }
+
     static void add(std::vector<Product>& products, const Product& next) {
         const auto before = std::ranges::find_if(products, [&](const Product& p) { return continues(p, next); });
         if (before == products.end())
