@@ -7,6 +7,34 @@
 
 namespace flashtp {
 
+// Whether something in the loop addresses rows of senders, and of edges, itself.
+std::pair<bool, bool> TaskLowering::addressed_rows(const std::vector<int>& statements) const {
+    bool sender = false, edge = false;
+    const auto look = [&](ValueId v) {
+        if (!program_.values[v].binding || in_ring(v)) return;
+        edge |= program_.values[v].row == Row::edge && !program_.operands[program_.values[v].binding->operand].tile;
+        sender |= program_.values[v].row == Row::sender;
+    };
+    for (const int i : statements) {
+        const Statement& s = program_.statements[i];
+        look(s.dst.value);
+        look(s.a.value);
+        if (s.b) look(s.b->value);
+    }
+    return {sender, edge};
+}
+
+// The ring has the numbers of its edges at hand: loading them would cost a memory latency an edge.
+void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position, Block& block) {
+    const auto [sender, edge] = addressed_rows(statements);
+    if (edge && !uses_ring()) emit(block, IntLoad{edge_, buffers_.edge(), Affine::of(position), true});
+    if (edge && uses_ring()) emit(block, IntGet{edge_, ring_buffer_, ring_slot() + Affine(ring_.edge_at)});
+    if (!sender) return;
+    sender_ = builder_.new_int("s");
+    if (uses_ring()) return emit(block, IntGet{sender_, ring_buffer_, ring_slot() + Affine(ring_.sender_at)});
+    emit(block, IntLoad{sender_, buffers_.sender(), Affine::of(position)});
+}
+
 Affine TaskLowering::row_base(ValueId value) const {
     const Value& v = program_.values[value];
     const std::int64_t width = program_.operands[v.binding->operand].width;

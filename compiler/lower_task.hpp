@@ -55,8 +55,6 @@ class TaskLowering {
     void loop(int depth, const std::vector<int>& statements, Block& block);
     void receiver_loop(int depth, const std::vector<int>& statements, Block& block);
     void edge_loop(int depth, const std::vector<int>& statements, Block& block);
-    void edge_rows(const std::vector<int>& statements, IntId position, Block& block);
-    std::pair<bool, bool> addressed_rows(const std::vector<int>& statements) const;
     void axis_loop(int depth, const std::vector<int>& statements, Block& block);
     void chunk_loop(int depth, const std::vector<int>& statements, Block& block);
     std::vector<ValueId> inputs_of(const std::vector<int>& statements, int depth) const;
@@ -77,7 +75,9 @@ class TaskLowering {
     void term(const ScalarStep& step, int copy, Block& block);
     bool lane_dst(const ScalarStep& step) const { return nest_.place(step.dst).lane; }
 
-    // lower_memory.cpp: loads and stores
+    // lower_memory.cpp: rows, loads and stores
+    std::pair<bool, bool> addressed_rows(const std::vector<int>& statements) const;
+    void edge_rows(const std::vector<int>& statements, IntId position, Block& block);
     Access access(ValueId value, int copy, Block& block);
     Access shared_access(SharedId shared, Affine base, const RingPlace& place, ValueId value, int copy) const;
     Affine row_base(ValueId value) const;

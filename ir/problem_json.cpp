@@ -15,36 +15,36 @@
 namespace flashtp {
 namespace {
 
-using nlohmann::json;
-using nlohmann::ordered_json;
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 
-[[noreturn]] void wrong_type(const json& value, std::string_view expected) {
+[[noreturn]] void wrong_type(const Json& value, std::string_view expected) {
     user_error("must be {}, not {}", expected, describe(value));
 }
 
-bool as_bool(const json& value) {
+bool as_bool(const Json& value) {
     if (!value.is_boolean()) wrong_type(value, "true or false");
     return value.get<bool>();
 }
 
-double as_number(const json& value) {
+double as_number(const Json& value) {
     if (!value.is_number()) wrong_type(value, "a number");
     return value.get<double>();
 }
 
 /// A segment's index. Fractions, signs and numbers beyond int are refused; the range of segments is checked by validate().
-int read_index(const json& value, const char* what) {
+int read_index(const Json& value, const char* what) {
     const bool fits = value.is_number_unsigned() && value.get<std::uint64_t>() <= std::numeric_limits<int>::max();
     if (!fits) user_error("{} must be a non-negative integer, not {}", what, describe(value));
     return value.get<int>();
 }
 
 /// "instruction 3 (1, 2, 7, uvu)", from whatever the list holds.
-std::string instruction_text(const json& list, std::size_t n) {
+std::string instruction_text(const Json& list, std::size_t n) {
     std::string text = fmt::format("instruction {}", n);
     if (!list.is_array() || list.empty()) return text;
     std::vector<std::string> shown;
-    for (const json& item : list) {
+    for (const Json& item : list) {
         if (shown.size() == 4) break;
         std::string word = describe(item);
         if (item.is_string()) word = word.substr(1, word.size() - 2);
@@ -53,7 +53,7 @@ std::string instruction_text(const json& list, std::size_t n) {
     return fmt::format("{} ({})", text, fmt::join(shown, ", "));
 }
 
-Instruction read_instruction(const json& list) {
+Instruction read_instruction(const Json& list) {
     if (!list.is_array() || list.size() < 5 || list.size() > 6)
         user_error("must be a list [in1, in2, out, mode, weighted] or [in1, in2, out, mode, weighted, path_weight]");
     Instruction p;
@@ -86,7 +86,7 @@ template <>
 constexpr std::array choices<DType>{DType::float32, DType::float64};
 
 template <class Enum>
-void read(const json& value, Enum& target) {
+void read(const Json& value, Enum& target) {
     std::vector<std::string_view> names;
     for (Enum choice : choices<Enum>) names.push_back(to_string(choice));
     const std::string expected = fmt::format("one of {}", fmt::join(names, ", "));
@@ -97,26 +97,26 @@ void read(const json& value, Enum& target) {
     target = choices<Enum>[static_cast<std::size_t>(found - names.begin())];
 }
 
-void read(const json& value, bool& target) { target = as_bool(value); }
+void read(const Json& value, bool& target) { target = as_bool(value); }
 
-void read(const json& value, std::string& target) {
+void read(const Json& value, std::string& target) {
     if (!value.is_string()) wrong_type(value, "a string");
     target = value.get<std::string>();
 }
 
 /// Irreps are e3nn's text; its `(multiplicity, irrep)` lists have no counterpart.
-void read(const json& value, Irreps& target) {
+void read(const Json& value, Irreps& target) {
     if (!value.is_string()) wrong_type(value, "a string such as \"128x0e+64x1o\"");
     target = Irreps::parse(value.get_ref<const std::string&>());
 }
 
-void read(const json& value, std::vector<double>& target) {
+void read(const Json& value, std::vector<double>& target) {
     if (!value.is_array()) wrong_type(value, "an array of numbers, one a segment");
     for (std::size_t n = 0; n < value.size(); ++n)
         target.push_back(with_context(fmt::format("[{}]", n), [&] { return as_number(value[n]); }));
 }
 
-void read(const json& value, std::vector<Instruction>& target) {
+void read(const Json& value, std::vector<Instruction>& target) {
     if (!value.is_array()) wrong_type(value, "an array of lists [in1, in2, out, mode, weighted, path_weight]");
     for (std::size_t n = 0; n < value.size(); ++n) {
         const auto read_one = [&] { return read_instruction(value[n]); };
@@ -124,13 +124,13 @@ void read(const json& value, std::vector<Instruction>& target) {
     }
 }
 
-void check_keys(const json& object, const std::vector<std::string_view>& names) {
+void check_keys(const Json& object, const std::vector<std::string_view>& names) {
     for (const auto& item : object.items())
         if (std::find(names.begin(), names.end(), item.key()) == names.end())
             user_error("unknown key {}{}", quote(item.key()), did_you_mean(item.key(), names));
 }
 
-void read(const json& value, std::optional<Radial>& target) {
+void read(const Json& value, std::optional<Radial>& target) {
     if (!value.is_object()) wrong_type(value, R"(an object such as {"hidden": 64})");
     check_keys(value, {"hidden", "scale", "bias"});
     const auto given = [&](const char* key, auto action) {
@@ -140,30 +140,30 @@ void read(const json& value, std::optional<Radial>& target) {
     Radial radial;
     if (!value.contains("hidden")) user_error("missing key \"hidden\"");
     radial.hidden = read_index(value["hidden"], "hidden");
-    given("scale", [&](const json& v) { radial.scale = as_number(v); });
-    given("bias", [&](const json& v) { radial.bias = as_bool(v); });
+    given("scale", [&](const Json& v) { radial.scale = as_number(v); });
+    given("bias", [&](const Json& v) { radial.bias = as_bool(v); });
     target = radial;
 }
 
 template <class Enum>
-ordered_json write(Enum value) {
+OrderedJson write(Enum value) {
     return to_string(value);
 }
 
-ordered_json write(bool value) { return value; }
-ordered_json write(const std::string& value) { return value; }
-ordered_json write(const Irreps& value) { return to_string(value); }
+OrderedJson write(bool value) { return value; }
+OrderedJson write(const std::string& value) { return value; }
+OrderedJson write(const Irreps& value) { return to_string(value); }
 
 /// Empty is e3nn's None, which stands for all ones.
-ordered_json write(const std::vector<double>& value) { return value.empty() ? ordered_json(nullptr) : ordered_json(value); }
+OrderedJson write(const std::vector<double>& value) { return value.empty() ? OrderedJson(nullptr) : OrderedJson(value); }
 
-ordered_json write(const std::optional<Radial>& value) {
+OrderedJson write(const std::optional<Radial>& value) {
     if (!value) return nullptr;
     return {{"hidden", value->hidden}, {"scale", value->scale}, {"bias", value->bias}};
 }
 
-ordered_json write(const std::vector<Instruction>& value) {
-    ordered_json list = ordered_json::array();
+OrderedJson write(const std::vector<Instruction>& value) {
+    OrderedJson list = OrderedJson::array();
     for (const Instruction& p : value) list.push_back({p.in1, p.in2, p.out, to_string(p.mode), p.weighted, p.path_weight});
     return list;
 }
@@ -171,13 +171,13 @@ ordered_json write(const std::vector<Instruction>& value) {
 struct Key {
     std::string_view name;
     bool required;
-    void (*read_from)(const json&, Problem&);
-    ordered_json (*written)(const Problem&);
+    void (*read_from)(const Json&, Problem&);
+    OrderedJson (*written)(const Problem&);
 };
 
 template <auto member>
 Key key(std::string_view name, bool required = false) {
-    return {name, required, [](const json& value, Problem& problem) { read(value, problem.*member); },
+    return {name, required, [](const Json& value, Problem& problem) { read(value, problem.*member); },
             [](const Problem& problem) { return write(problem.*member); }};
 }
 
@@ -203,7 +203,7 @@ const std::vector<Key> keys{
 };
 
 /// null stands for the default, as None does in e3nn.
-Problem read_object(const json& object) {
+Problem read_object(const Json& object) {
     check_keys(object, problem_keys());
     Problem problem;
     for (const Key& known : keys) {
@@ -216,17 +216,17 @@ Problem read_object(const json& object) {
 }
 
 /// A line of an ir_config file: tp = [irreps_in1, irreps_in2, irreps_out, instructions], a convolution with a weight row an edge.
-Problem read_layer(const json& tp) {
+Problem read_layer(const Json& tp) {
     if (!tp.is_array() || tp.size() != 4)
         user_error("tp: must be a list [irreps_in1, irreps_in2, irreps_out, instructions], not {}", describe(tp));
-    const json object{{"irreps_in1", tp[0]}, {"irreps_in2", tp[1]}, {"irreps_out", tp[2]}, {"instructions", tp[3]}};
+    const Json object{{"irreps_in1", tp[0]}, {"irreps_in2", tp[1]}, {"irreps_out", tp[2]}, {"instructions", tp[3]}};
     return read_object(object);
 }
 
 }  // namespace
 
 Problem parse_problem_or_layer(std::string_view text, const std::string& default_name) {
-    const json value = parse_strict_json(text);
+    const Json value = parse_strict_json(text);
     if (!value.is_object()) user_error("a specification must be a JSON object, not {}", describe(value));
     const auto tp = value.find("tp");
     Problem problem = tp == value.end() ? read_object(value) : read_layer(*tp);
@@ -238,7 +238,7 @@ Problem parse_problem_or_layer(std::string_view text, const std::string& default
 Problem parse_problem(std::string_view text) { return parse_problem_or_layer(text, ""); }
 
 std::string to_json(const Problem& problem, int indent) {
-    ordered_json object;
+    OrderedJson object;
     for (const Key& known : keys) object[std::string(known.name)] = known.written(problem);
     return object.dump(indent);
 }

@@ -9,19 +9,19 @@
 namespace flashtp {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 /// Watches the parser's events and stops it at the first one that no specification has.
 class Guard {
   public:
-    bool operator()(int depth, json::parse_event_t event, json& parsed) {
+    bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
         switch (event) {
-        case json::parse_event_t::object_start: open(depth, false); break;
-        case json::parse_event_t::array_start: open(depth, true); break;
-        case json::parse_event_t::object_end:
-        case json::parse_event_t::array_end: open_.pop_back(); break;
-        case json::parse_event_t::key: add_key(parsed.get_ref<const std::string&>()); break;
-        case json::parse_event_t::value: count_value(false); break;
+        case Json::parse_event_t::object_start: open(depth, false); break;
+        case Json::parse_event_t::array_start: open(depth, true); break;
+        case Json::parse_event_t::object_end:
+        case Json::parse_event_t::array_end: open_.pop_back(); break;
+        case Json::parse_event_t::key: add_key(parsed.get_ref<const std::string&>()); break;
+        case Json::parse_event_t::value: count_value(false); break;
         }
         return true;
     }
@@ -56,7 +56,7 @@ class Guard {
 };
 
 /// The library's message without its "[json.exception...]" tag, cut where it quotes long input.
-std::string plain_message(const json::exception& error) {
+std::string plain_message(const Json::exception& error) {
     constexpr std::size_t longest = 240;
     std::string_view message = error.what();
     const std::size_t tag = message.find("] ");
@@ -65,7 +65,7 @@ std::string plain_message(const json::exception& error) {
 }
 
 /// Python writes NaN and Infinity; say so rather than "invalid literal".
-std::string not_a_number_hint(std::string_view text, const json::parse_error& error) {
+std::string not_a_number_hint(std::string_view text, const Json::parse_error& error) {
     const bool inside = error.byte >= 1 && error.byte <= text.size();
     const char at = inside ? text[error.byte - 1] : ' ';
     return at == 'N' || at == 'I' ? " (JSON has no NaN or Infinity)" : "";
@@ -73,23 +73,23 @@ std::string not_a_number_hint(std::string_view text, const json::parse_error& er
 
 }  // namespace
 
-json parse_strict_json(std::string_view text) {
+Json parse_strict_json(std::string_view text) {
     check_limit(limits::max_json_bytes, "JSON text", static_cast<std::int64_t>(text.size()));
     try {
         Guard guard;
-        return json::parse(text.begin(), text.end(), std::ref(guard));
-    } catch (const json::parse_error& error) {
+        return Json::parse(text.begin(), text.end(), std::ref(guard));
+    } catch (const Json::parse_error& error) {
         user_error("not valid JSON: {}{}", plain_message(error), not_a_number_hint(text, error));
-    } catch (const json::exception& error) {
+    } catch (const Json::exception& error) {
         user_error("not valid JSON: {}", plain_message(error));
     }
 }
 
-std::string describe(const json& value) {
+std::string describe(const Json& value) {
     switch (value.type()) {
-    case json::value_t::object: return "an object";
-    case json::value_t::array: return "an array";
-    case json::value_t::string: return quote(value.get_ref<const std::string&>());
+    case Json::value_t::object: return "an object";
+    case Json::value_t::array: return "an array";
+    case Json::value_t::string: return quote(value.get_ref<const std::string&>());
     default: return value.dump();
     }
 }

@@ -21,7 +21,8 @@ using namespace flashtp::test;
 
 namespace {
 
-constexpr Factoring factorings[] = {Factoring::products, Factoring::coefficients, Factoring::weights_first, Factoring::automatic};
+constexpr Factoring factorings[] = {Factoring::merged, Factoring::products, Factoring::coefficients, Factoring::weights_first,
+                                    Factoring::automatic};
 
 /// A way to factor a problem.
 struct Variant {
@@ -65,7 +66,7 @@ Deviation worst_deviation(const Experiment& e, const Request& request) {
     const auto expected = evaluate(derivative(e.paths, request), e.graph, e.tensors);
     Deviation worst;
     for (const auto& [factoring, aggregate] : variants_of(e.problem)) {
-        const EdgeProgram program = derivative(factor(e.paths, factoring, aggregate), request);
+        const EdgeProgram program = derivative(factor(e.paths, factoring, aggregate, request.order), request);
         verify(program);
         Deviation here = deviation(expected, evaluate(program, e.graph, e.tensors), epsilon(DType::float64));
         if (here.ratio <= worst.ratio) continue;
