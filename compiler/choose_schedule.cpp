@@ -1,6 +1,7 @@
 #include "compiler/choose_schedule.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -10,6 +11,9 @@
 namespace flashtp {
 
 namespace {
+
+/// Registers that all channels of a lane may make in a task with serial axes on a CPU: what does not fit is in the nearest cache.
+constexpr std::int64_t cpu_serial_registers = 128;
 
 bool only_receiver_outputs(const EdgeProgram& program) {
     return std::ranges::all_of(program.operands, [](const Operand& o) { return o.role == Role::input || o.row == Row::receiver; });
@@ -44,7 +48,7 @@ class Scheduler {
   private:
     std::vector<PathGroup> groups() {
         std::vector<PathGroup> result;
-        for (const PathGroup& group : group_paths(paths_, program_)) {
+        for (const PathGroup& group : group_paths(paths_, program_, contiguous_from())) {
             if (demands_.general) {
                 for (const int path : group.paths) result.push_back(alone(group, path));
                 continue;
@@ -63,6 +67,11 @@ class Scheduler {
         schedule_.tile_edges = static_cast<int>(std::clamp<std::int64_t>(knobs_.tile_bytes / edge_bytes, 8, 256));
         const bool many_registers = target_.registers_per_lane >= 32;
         schedule_.products = many_registers ? ProductBlocks{8, 3, 3, 512} : ProductBlocks{};
+    }
+
+    // On CPUs reading weights element by element costs more than lanes that stay empty.
+    std::int64_t contiguous_from() const {
+        return target_.platform == Platform::cpu ? std::max(2, lanes_ / 2) : std::numeric_limits<std::int64_t>::max();
     }
 
     PathGroup alone(const PathGroup& group, int path) const {
@@ -96,12 +105,20 @@ class Scheduler {
         return copies;
     }
 
+    // What a step of serial axes costs once, uniform products above all, is shared by all channels of a lane.
+    int copies_with_serial_axes(const PathGroup& group) const {
+        const std::int64_t registers = std::max<std::int64_t>(1, cost_of(group, program_).lane_registers);
+        const std::int64_t all = (group.lane_extent + lanes_ - 1) / lanes_;
+        return static_cast<int>(std::clamp<std::int64_t>(cpu_serial_registers / registers, 1, all));
+    }
+
     void add_group(const PathGroup& group) {
         Task task;
         task.paths = group.paths;
         task.lane_axis = group.lane_axis;
         task.loops = loops_of(group);
-        task.channels_per_lane = copies_within_registers(group);
+        const bool serial = !group.single_axis() && target_.platform == Platform::cpu;
+        task.channels_per_lane = serial ? copies_with_serial_axes(group) : copies_within_registers(group);
         if (group.lane_axis < 0) {
             schedule_.tasks.push_back(task);
             return;
@@ -182,9 +199,12 @@ class Scheduler {
 ScheduleKnobs default_knobs(const Target& target, const Request& request, DType compute) {
     ScheduleKnobs knobs;
     if (target.platform == Platform::cpu) {
-        knobs.max_channels_per_lane = 1;
+        // Two vectors of channels share what an edge costs once (indices, prefetches, harmonics) and read whole cache lines. Beyond
+        // backward the loop would outgrow the cache of decoded instructions; forward gains nothing.
+        knobs.max_channels_per_lane = request.order == 1 ? 2 : 1;
         knobs.warps_per_block = 1;
-        knobs.operations_per_task = request.order < 2 ? 500 : 800;  // loops that stay in the cache of decoded instructions
+        constexpr int operations[] = {500, 1000, 800, 800};  // loops that stay in that cache
+        knobs.operations_per_task = operations[request.order];
         knobs.prefetch = 2;
         knobs.tile_bytes = 256 * 1024;
         return knobs;

@@ -1,6 +1,8 @@
 #include "compiler/expand_paths.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -80,12 +82,20 @@ std::string describe(const Problem& problem, const Instruction& instruction) {
                        instruction.weighted ? "" : " unweighted");
 }
 
+/// Factor and coupling are roots of rationals, each rounded: where their product is within these roundings of 1 it is 1 (sqrt(3) /
+/// sqrt(3)), and costs no multiplication.
+double coefficient(double factor, double coupling) {
+    const double product = factor * coupling;
+    const bool is_one = std::abs(std::abs(product) - 1) <= 2 * std::numeric_limits<double>::epsilon();
+    return is_one ? std::copysign(1.0, product) : product;
+}
+
 std::vector<Coefficient> coefficients(const Problem& problem, const Instruction& instruction, double factor) {
     const auto degree = [](const Irreps& irreps, int index) { return irreps[static_cast<std::size_t>(index)].irrep.l; };
     std::vector<Coefficient> result;
     for (const Coupling3j& c : wigner_3j(degree(problem.irreps_in1, instruction.in1), degree(problem.irreps_in2, instruction.in2),
                                          degree(problem.irreps_out, instruction.out)))
-        result.push_back({c.i, c.j, c.k, factor * c.value});
+        result.push_back({c.i, c.j, c.k, coefficient(factor, c.value)});
     return result;
 }
 

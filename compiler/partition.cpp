@@ -18,9 +18,25 @@ std::vector<bool> channel_classes(const Path& path, const AxisClasses& classes) 
     return channel;
 }
 
-// The longest axis feeds the lanes best; among equals the one the weight varies fastest in, which is read contiguously.
-int choose_lane_axis(const Path& path, const EdgeProgram& part, const AxisClasses& classes) {
+/// The axis in which a matrix of weights is contiguous; -1: there is none.
+int contiguous_axis(const EdgeProgram& part, const AxisClasses& classes) {
+    for (ValueId v = 0; v < static_cast<ValueId>(part.values.size()); ++v) {
+        const Value& value = part.values[v];
+        if (!value.binding || value.components != 1 || value.extents.size() < 2) continue;
+        for (std::size_t axis = 0; axis < value.extents.size(); ++axis)
+            if (value.binding->view.axes[axis].stride == 1) return classes.of[v][axis];
+    }
+    return -1;
+}
+
+// The longest axis feeds the lanes best; among equals the one the weight varies fastest in, which is read contiguously. That one comes
+// first where it is long enough and the output has it: else its sums would cross the lanes.
+int choose_lane_axis(const Path& path, const EdgeProgram& part, const AxisClasses& classes, std::int64_t contiguous_from) {
     const std::vector<bool> channel = channel_classes(path, classes);
+    const int contiguous = contiguous_axis(part, classes);
+    if (contiguous >= 0 && classes.extent[contiguous] >= contiguous_from &&
+        path.labels[slot_z].find(classes.name[contiguous]) != std::string::npos)
+        return contiguous;
     int best = -1;
     for (int c = 0; c < static_cast<int>(classes.extent.size()); ++c)
         if (channel[c] && (best < 0 || classes.extent[c] > classes.extent[best])) best = c;
@@ -54,13 +70,13 @@ std::vector<int> order_serial_axes(const Path& path, const AxisClasses& classes,
 }
 
 // A path that no output of the request needs makes no group.
-std::optional<PathGroup> single_path(int path, const PathProgram& paths, const EdgeProgram& program) {
+std::optional<PathGroup> single_path(int path, const PathProgram& paths, const EdgeProgram& program, std::int64_t contiguous_from) {
     const EdgeProgram part = restrict_to_paths(program, {path});
     if (part.statements.empty()) return std::nullopt;
     const AxisClasses classes = axis_classes(part);
     PathGroup group;
     group.paths = {path};
-    group.lane_axis = choose_lane_axis(paths.paths[path], part, classes);
+    group.lane_axis = choose_lane_axis(paths.paths[path], part, classes, contiguous_from);
     if (group.lane_axis >= 0) group.lane_extent = classes.extent[group.lane_axis];
     group.serial_axes = order_serial_axes(paths.paths[path], classes, group.lane_axis);
     return group;
@@ -97,11 +113,11 @@ void renumber(PathGroup& group, const PathProgram& paths, const EdgeProgram& pro
 
 }  // namespace
 
-std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& program) {
+std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& program, std::int64_t contiguous_from) {
     std::vector<PathGroup> groups;
     std::map<GroupKey, std::size_t> index;
     for (int path = 0; path < static_cast<int>(paths.paths.size()); ++path) {
-        std::optional<PathGroup> single = single_path(path, paths, program);
+        std::optional<PathGroup> single = single_path(path, paths, program, contiguous_from);
         if (!single) continue;
         const auto [at, fresh] = index.emplace(key_of(*single, paths), groups.size());
         if (fresh) groups.push_back(std::move(*single));

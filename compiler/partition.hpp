@@ -17,8 +17,9 @@ struct PathGroup {
     bool single_axis() const { return serial_axes.empty(); }
 };
 
-/// Groups of paths that read the same segment through their lane axis, in order of first appearance.
-std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& program);
+/// Groups of paths that read the same segment through their lane axis, in order of first appearance. The lanes take a path's longest
+/// axis, or from `contiguous_from` channels on the one its weight varies fastest in, if the output has it.
+std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& program, std::int64_t contiguous_from);
 
 /// Splits a group in at most `parts` of similar cost, never between paths that share products.
 std::vector<PathGroup> split_group(const PathGroup& group, const PathProgram& paths, const EdgeProgram& program, int parts);

@@ -1,8 +1,8 @@
 // What the machine code of inner loops may contain.
 #include <doctest/doctest.h>
 
-#include "compiler/pipeline.hpp"
 #include "codegen/emit_llvm.hpp"
+#include "compiler/pipeline.hpp"
 #include "runtime/backend_llvm.hpp"
 #include "runtime/problem_file.hpp"
 #include "tests/codegen/innermost_loops.hpp"
@@ -24,11 +24,11 @@ std::vector<InnermostLoop> loops_of(const std::string& layer, int order, const s
     return loops;
 }
 
-/// Spills of all inner loops for every hundred multiply-adds.
+/// Spills of all inner loops for every hundred multiply-adds, rounded up.
 int spills_in_100(const std::vector<InnermostLoop>& loops) {
     int spills = 0, multiply_adds = 0;
     for (const InnermostLoop& loop : loops) spills += loop.spills, multiply_adds += loop.vector_multiply_adds;
-    return 100 * spills / multiply_adds;
+    return (100 * spills + multiply_adds - 1) / multiply_adds;
 }
 
 }  // namespace
@@ -51,9 +51,10 @@ TEST_CASE("inner loops: no scalar arithmetic, and few spills") {
         std::string layer, target;
         int most_spills[3];  // of every hundred multiply-adds, by order
     };
-    // 16 registers hold the sums of no whole task; with 32 the sums of a small one fit.
-    const Row rows[] = {{"sevennet-l3i5.json:2", "x86-64-v3", {40, 30, 40}}, {"sevennet-l3i5.json:2", "x86-64-v4", {30, 20, 30}},
-                        {"nequip-l1.json:2", "x86-64-v3", {25, 5, 30}},      {"nequip-l1.json:2", "x86-64-v4", {0, 0, 5}}};
+    // Measured, rounded up. 16 registers hold the sums of no whole task; 32 hold those of one of l = 1, with nothing left to spill.
+    const Row rows[] = {{"sevennet-l3i5.json:2", "x86-64-v3", {41, 25, 37}}, {"sevennet-l3i5.json:2", "x86-64-v4", {22, 12, 23}},
+                        {"mace-large.json:2", "x86-64-v3", {25, 23, 36}},    {"mace-large.json:2", "x86-64-v4", {14, 7, 18}},
+                        {"nequip-l1.json:2", "x86-64-v3", {16, 6, 24}},      {"nequip-l1.json:2", "x86-64-v4", {0, 0, 3}}};
     for (const Row& row : rows)
         for (const int order : {0, 1, 2}) {
             CAPTURE(row.layer);

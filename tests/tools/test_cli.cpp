@@ -323,6 +323,13 @@ TEST_CASE("bench measures") {
     const nlohmann::json json = nlohmann::json::parse(result.out);
     CHECK(json["results"][0]["seconds"] > 0);
     CHECK(json["results"][0]["copy_bytes_per_second"] > 1e6);
+
+    const Result turns = cli("bench $/good.json --orders 0 --edges 64 --nodes 8 --threads 1,2 --thread-time --json");
+    const nlohmann::json results = nlohmann::json::parse(turns.out)["results"];
+    REQUIRE(results.size() == 2);
+    CHECK(results[0]["speed_up"] == 1);
+    CHECK(results[1]["threads"] == 2);
+    CHECK(results[1]["speed_up"] > 0);
 }
 
 TEST_CASE("version, and the table of environment variables") {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -21,14 +22,14 @@ struct BenchOptions {
     std::vector<int> orders{0, 1, 2};
     RequestOptions request;
     BenchGraph graph;
-    int threads = 0;
+    std::vector<int> threads;
     bool json = false, thread_time = false;
 };
 
 struct Result {
     std::string layer;
-    int order = 0;
-    double seconds = 0;
+    int order = 0, threads = 1;
+    double seconds = 0, speed_up = 1;  ///< over the first number of threads
     Cost cost;
     Peak peak;
 
@@ -46,30 +47,35 @@ BenchGraph graph_of(const BenchOptions& options, bool cuda) {
     return graph;
 }
 
-void print(const BenchOptions& options, const BenchGraph& graph, const Target& target, const std::vector<Result>& results) {
-    Table table({"layer", "order", "time", "bytes", "rate", "of copy", "FLOPs", "rate", "of FMA", "roofline"});
+void print(const BenchGraph& graph, const Target& target, const std::vector<Result>& results) {
+    Table table(
+        {"layer", "order", "threads", "time", "speed-up", "bytes", "rate", "of copy", "FLOPs", "rate", "of FMA", "roofline"});
     const auto percent = [](double fraction) { return fmt::format("{:.1f} %", 100 * fraction); };
     for (const Result& r : results) {
-        table.add({r.layer, fmt::to_string(r.order), duration(r.seconds), scaled(r.cost.bytes, "B"),
-                   scaled(r.cost.bytes / r.seconds, "B/s"), percent(r.copy_fraction()), scaled(2 * r.cost.multiply_adds, ""),
+        table.add({r.layer, fmt::to_string(r.order), fmt::to_string(r.threads), duration(r.seconds),
+                   fmt::format("{:.2f}", r.speed_up), scaled(r.cost.bytes, "B"), scaled(r.cost.bytes / r.seconds, "B/s"),
+                   percent(r.copy_fraction()), scaled(2 * r.cost.multiply_adds, ""),
                    scaled(2 * r.cost.multiply_adds / r.seconds, "FLOP/s"), percent(r.fma_fraction()),
                    percent(r.roofline_fraction())});
     }
     fmt::print("{} edges, {} nodes, {} edges, target {}", grouped(graph.edges), grouped(graph.nodes),
                graph.sorted ? "sorted" : "unsorted", target.name);
-    if (target.platform == Platform::cpu) fmt::print(", {} threads", options.threads);
     fmt::print("\n");
-    if (!results.empty()) {
-        fmt::print("measured here: copy {}, FMA {}\n", scaled(results[0].peak.copied_bytes, "B/s"),
-                   scaled(2 * results[0].peak.multiply_adds, "FLOP/s"));
-    }
+    std::set<std::string> peaks;
+    for (const Result& r : results)
+        peaks.insert(fmt::format("measured here{}: copy {}, FMA {}\n",
+                                 target.platform == Platform::cpu ? fmt::format(" on {} threads", r.threads) : "",
+                                 scaled(r.peak.copied_bytes, "B/s"), scaled(2 * r.peak.multiply_adds, "FLOP/s")));
+    for (const std::string& line : peaks) fmt::print("{}", line);
     fmt::print("{}", table.text());
 }
 
 nlohmann::json to_json(const Result& r) {
     return {{"layer", r.layer},
             {"order", r.order},
+            {"threads", r.threads},
             {"seconds", r.seconds},
+            {"speed_up", r.speed_up},
             {"bytes", r.cost.bytes},
             {"flops", 2 * r.cost.multiply_adds},
             {"copy_bytes_per_second", r.peak.copied_bytes},
@@ -79,32 +85,51 @@ nlohmann::json to_json(const Result& r) {
             {"roofline_fraction", r.roofline_fraction()}};
 }
 
+/// Measures each peak once.
+class Peaks {
+  public:
+    Peaks(const Target& target, Stopwatch stopwatch) : target_(target), stopwatch_(stopwatch) {}
+    const Peak& of(DType dtype, int threads) {
+        const auto [at, fresh] = known_.try_emplace({dtype, threads});
+        if (fresh)
+            at->second =
+                target_.platform == Platform::cuda ? measure_cuda(dtype, target_) : measure_cpu(dtype, threads, stopwatch_);
+        return at->second;
+    }
+
+  private:
+    const Target& target_;
+    Stopwatch stopwatch_;
+    std::map<std::pair<DType, int>, Peak> known_;
+};
+
 int run(const BenchOptions& given) {
     BenchOptions options = given;
     const std::vector<Problem> layers = load_layers(options.specs, options.request);
-    Engine engine(engine_options(options.cache, options.threads));
-    options.threads = engine.threads();
-    if (options.thread_time && options.threads != 1) user_error("--thread-time counts one thread: it needs --threads 1");
-    const Stopwatch stopwatch = options.thread_time ? Stopwatch::thread : Stopwatch::wall;
+    Engine engine(engine_options(options.cache));
     const Target target = engine.target(options.target);
     const bool cuda = target.platform == Platform::cuda;
+    if (cuda) options.threads = {1};
+    if (options.threads.empty()) options.threads = {engine.threads()};
+    const Stopwatch stopwatch = options.thread_time ? Stopwatch::thread : Stopwatch::wall;
     const BenchGraph graph = graph_of(options, cuda);
     if (graph.edges > 0 && graph.nodes == 0) user_error("--edges {} need at least one node", graph.edges);
-    std::map<DType, Peak> peaks;
+    Peaks peaks(target, stopwatch);
     std::vector<Result> results;
     for (const Problem& problem : layers) {
-        if (!peaks.contains(problem.dtype)) {
-            peaks[problem.dtype] = cuda ? measure_cuda(problem.dtype, target) : measure_cpu(problem.dtype, options.threads, stopwatch);
-        }
         for (const int order : options.orders) {
             const Request request = request_of(options.request, order);
             const auto program = engine.compile(problem, request, target, lowering_options(options.request));
-            const double seconds = cuda ? CudaBench(*program, graph).time(*program) : time_on_cpu(*program, graph, options.threads, stopwatch);
-            results.push_back({problem.name, order, seconds, cost_of(*program, graph.edges, graph.nodes), peaks[problem.dtype]});
+            const Cost cost = cost_of(*program, graph.edges, graph.nodes);
+            const std::vector<double> seconds = cuda ? std::vector{CudaBench(*program, graph).time(*program)}
+                                                     : time_on_cpu(*program, graph, options.threads, stopwatch);
+            for (std::size_t i = 0; i < seconds.size(); ++i)
+                results.push_back({problem.name, order, options.threads[i], seconds[i], seconds[0] / seconds[i], cost,
+                                   peaks.of(problem.dtype, options.threads[i])});
         }
     }
     if (!options.json) {
-        print(options, graph, target, results);
+        print(graph, target, results);
         return exit_done;
     }
     nlohmann::json json{{"target", target.name},
@@ -112,7 +137,6 @@ int run(const BenchOptions& given) {
                         {"nodes", graph.nodes},
                         {"sorted", graph.sorted},
                         {"results", nlohmann::json::array()}};
-    if (!cuda) json["threads"] = options.threads;
     for (const Result& result : results) json["results"].push_back(to_json(result));
     fmt::print("{}\n", json.dump(2));
     return exit_done;
@@ -134,9 +158,13 @@ void add_bench(CLI::App& app, int& result) {
     command->add_option("--nodes", options->graph.nodes, "default: 32 (CPU) or 64 (GPU) edges a node")
         ->check(CLI::Range(0, 1 << 30));
     command->add_flag("--sorted,!--unsorted", options->graph.sorted, "edges in order of their receivers (the default)");
-    command->add_option("--threads", options->threads, "of a run on the CPU; default: all cores")->check(CLI::Range(1, 1024));
+    command
+        ->add_option("--threads", options->threads,
+                     "of a run on the CPU: a number, or several that take turns; default: all cores")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1024));
     command->add_flag("--thread-time", options->thread_time,
-                      "with --threads 1 on a CPU: count only the time the thread ran, for machines that others use");
+                      "on a CPU: count the time that threads ran, the longest of them, for machines that others use");
     command->add_flag("--json", options->json, "results as JSON");
     add_cache_directory(*command, options->cache);
     add_request_options(*command, options->request);

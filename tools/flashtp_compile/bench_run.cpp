@@ -5,7 +5,6 @@
 #include <numeric>
 #include <random>
 
-
 namespace flashtp::tools {
 namespace {
 
@@ -53,7 +52,8 @@ void in_pieces(std::size_t bytes, std::size_t piece, Copy copy) {
 
 }  // namespace
 
-double time_on_cpu(const Program& program, const BenchGraph& wanted, int threads, Stopwatch stopwatch) {
+std::vector<double> time_on_cpu(const Program& program, const BenchGraph& wanted, const std::vector<int>& threads,
+                                Stopwatch stopwatch) {
     const Graph graph = graph_of(program.problem(), wanted);
     const ReceiverIndex index = receiver_index(graph);
     const std::vector<std::byte> values = pattern(program.problem().dtype);
@@ -67,12 +67,15 @@ double time_on_cpu(const Program& program, const BenchGraph& wanted, int threads
         });
         pointers.push_back(data.data());
     }
-    const Timing timing = time_runs([&] {
-        const double start = seconds_on(stopwatch);
-        program.run_cpu(pointers, view_of(graph, index), threads);
-        return seconds_on(stopwatch) - start;
-    });
-    return stopwatch == Stopwatch::wall ? timing.median : timing.best;
+    const auto run = [&](int i) {
+        return seconds_of(stopwatch, [&](const ParallelFor& pool) {
+            program.run_cpu(pointers, view_of(graph, index), threads[static_cast<std::size_t>(i)], pool);
+        });
+    };
+    std::vector<double> seconds;
+    for (const Timing& timing : time_in_turns(static_cast<int>(threads.size()), run))
+        seconds.push_back(stopwatch == Stopwatch::wall ? timing.median : timing.best);
+    return seconds;
 }
 
 CudaBench::CudaBench(const Program& program, const BenchGraph& wanted) : graph_(graph_of(program.problem(), wanted)) {

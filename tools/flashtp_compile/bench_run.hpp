@@ -17,8 +17,9 @@ struct BenchGraph {
     bool sorted = true;
 };
 
-/// Seconds of a run, the middle one of several by the wall's clock, the best by the thread's. Zeroing of outputs is part of it.
-double time_on_cpu(const Program&, const BenchGraph&, int threads, Stopwatch);
+/// Seconds of a run for each number of threads, the middle one of several by the wall's clock, the best by the threads'. Zeroing of
+/// outputs is part of it.
+std::vector<double> time_on_cpu(const Program&, const BenchGraph&, const std::vector<int>& threads, Stopwatch);
 
 /// Memory on the device for all programs of one request, in the current context.
 class CudaBench {

@@ -16,6 +16,12 @@
 namespace flashtp::tools {
 namespace {
 
+double seconds_on(Stopwatch stopwatch) {
+    timespec now{};
+    clock_gettime(stopwatch == Stopwatch::wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
 double copy_rate(int threads, Stopwatch stopwatch) {
     // Larger than any cache.
     constexpr std::size_t bytes = std::size_t{256} << 20;
@@ -23,12 +29,12 @@ double copy_rate(int threads, Stopwatch stopwatch) {
     const std::size_t part = bytes / static_cast<std::size_t>(threads);
     const Timing timing = time_runs(
         [&] {
-            const double start = seconds_on(stopwatch);
-            parallel(threads, [&](int thread) {
-                const std::size_t begin = static_cast<std::size_t>(thread) * part;
-                std::memcpy(to.data() + begin, from.data() + begin, part);
+            return seconds_of(stopwatch, [&](const ParallelFor& pool) {
+                pool(threads, [&](int thread) {
+                    const std::size_t begin = static_cast<std::size_t>(thread) * part;
+                    std::memcpy(to.data() + begin, from.data() + begin, part);
+                });
             });
-            return seconds_on(stopwatch) - start;
         },
         5);
     return 2.0 * static_cast<double>(part) * threads / timing.best;
@@ -85,9 +91,8 @@ double fma_rate(DType dtype, int threads, Stopwatch stopwatch) {
     const Timing timing = time_runs(
         [&] {
             done = 0;
-            const double start = seconds_on(stopwatch);
-            parallel(threads, [&](int) { done += multiply_add(dtype); });
-            return seconds_on(stopwatch) - start;
+            return seconds_of(stopwatch,
+                              [&](const ParallelFor& pool) { pool(threads, [&](int) { done += multiply_add(dtype); }); });
         },
         5);
     return static_cast<double>(done) / timing.best;
@@ -96,21 +101,44 @@ double fma_rate(DType dtype, int threads, Stopwatch stopwatch) {
 }  // namespace
 
 Timing time_runs(const std::function<double()>& run, int least) {
-    run();
-    std::vector<double> seconds;
-    double total = 0;
-    while (static_cast<int>(seconds.size()) < least || (total < 0.3 && seconds.size() < 200)) {
-        seconds.push_back(run());
-        total += seconds.back();
-    }
-    std::sort(seconds.begin(), seconds.end());
-    return {seconds[seconds.size() / 2], seconds.front()};
+    return time_in_turns(
+        1, [&](int) { return run(); }, least)[0];
 }
 
-double seconds_on(Stopwatch stopwatch) {
-    timespec now{};
-    clock_gettime(stopwatch == Stopwatch::wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+std::vector<Timing> time_in_turns(int count, const std::function<double(int)>& run, int least) {
+    for (int i = 0; i < count; ++i) run(i);
+    std::vector<std::vector<double>> seconds(static_cast<std::size_t>(count));
+    double total = 0;
+    for (int turn = 0; turn < least || (total < 0.3 * count && turn < 200); ++turn) {
+        for (int i = 0; i < count; ++i) total += seconds[static_cast<std::size_t>(i)].emplace_back(run(i));
+    }
+    std::vector<Timing> timings;
+    for (std::vector<double>& each : seconds) {
+        std::ranges::sort(each);
+        timings.push_back({each[each.size() / 2], each.front()});
+    }
+    return timings;
+}
+
+double seconds_of(Stopwatch stopwatch, const std::function<void(const ParallelFor& pool)>& run) {
+    const double start = seconds_on(stopwatch);
+    if (stopwatch == Stopwatch::wall) {
+        run(parallel);
+        return seconds_on(stopwatch) - start;
+    }
+    double waited = 0;  // for threads that ran longer than the caller
+    run([&](int threads, const std::function<void(int)>& work) {
+        std::vector<double> ran(static_cast<std::size_t>(threads));
+        const double begin = seconds_on(stopwatch);
+        parallel(threads, [&](int thread) {
+            const double own = seconds_on(stopwatch);
+            work(thread);
+            ran[static_cast<std::size_t>(thread)] = seconds_on(stopwatch) - own;
+        });
+        const double caller = seconds_on(stopwatch) - begin;
+        waited += std::max(0.0, *std::ranges::max_element(ran) - caller);
+    });
+    return seconds_on(stopwatch) - start + waited;
 }
 
 Peak measure_cpu(DType dtype, int threads, Stopwatch stopwatch) {
