@@ -7,7 +7,7 @@
 namespace flashtp {
 namespace {
 
-enum Source : int { from_row_ptr = -1, from_sender = -2, from_edge = -3 };
+enum Source : int { from_row_ptr = -1, from_sender = -2, from_edge = ArgumentList::least_source };
 
 int index_source(const Kernel& kernel, const Buffer& buffer) {
     if (buffer.name == "row_ptr") return from_row_ptr;

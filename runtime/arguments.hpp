@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "ir/kernel.hpp"
@@ -14,7 +15,11 @@ namespace flashtp {
 /// kernel are called row_ptr, sender and edge.
 class ArgumentList {
   public:
+    static constexpr int least_source = -3;
+
     ArgumentList(const Kernel&, const std::vector<Operand>& operands);
+    explicit ArgumentList(std::vector<int> sources) : sources_(std::move(sources)) {}
+    friend bool operator==(const ArgumentList&, const ArgumentList&) = default;
 
     /// In the order of Kernel::buffers without tables.
     std::vector<void*> pointers(std::span<void* const> operands, const GraphView&) const;
@@ -35,6 +40,7 @@ struct OutputRule {
     bool shared_rows = false;  ///< several warps or threads add to one row
 
     std::int64_t row_bytes() const { return width * static_cast<std::int64_t>(size_of(dtype)); }
+    friend bool operator==(const OutputRule&, const OutputRule&) = default;
 };
 /// Every output operand; `dtype` is that of outputs no kernel mentions.
 std::vector<OutputRule> output_rules(const std::vector<Kernel>&, const std::vector<Operand>& operands, DType dtype);

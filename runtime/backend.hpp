@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ir/kernel.hpp"
+#include "runtime/launch_plan.hpp"
 
 namespace flashtp {
 
@@ -62,7 +63,7 @@ class Backend {
     /// Needs no device. Throws CompileError with the compiler's log.
     virtual Artifact compile(const Kernel&, const std::string& source) = 0;
     /// CUDA: into the caller's current context. Throws DeviceError.
-    virtual std::unique_ptr<Module> load(const Kernel&, const Artifact&) = 0;
+    virtual std::unique_ptr<Module> load(const KernelFacts&, const Artifact&) = 0;
 };
 
 }  // namespace flashtp

@@ -34,14 +34,11 @@ constexpr std::int64_t largest_grid_x = 2147483647, largest_grid_y = 65535;
 
 class CudaKernel final : public Module {
   public:
-    CudaKernel(const Kernel& kernel, const Artifact& artifact)
+    CudaKernel(const KernelFacts& kernel, const Artifact& artifact)
         : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
-          warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows), shared_bytes_(shared_bytes(kernel)) {
-        for (const KernelTask& task : kernel.tasks) parts_ += task.chunks;
-        for (const Buffer& b : kernel.buffers) {
-            arguments_ += b.kind != BufferKind::table;
-            adds_parts_ |= added_by_parts(kernel, b);
-        }
+          warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows),
+          adds_parts_(kernel.adds_parts), shared_bytes_(kernel.shared_bytes), parts_(kernel.chunks),
+          arguments_(static_cast<std::size_t>(kernel.arguments)) {
         if (arguments_ + 4 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
         load(artifact);
     }
@@ -71,11 +68,11 @@ class CudaKernel final : public Module {
     std::int64_t warps_;
     int rows_per_warp_;
     bool splits_;               ///< receivers may have several warps
-    bool adds_parts_ = false;   ///< which then add up in memory
+    bool adds_parts_;           ///< which then add up in memory
     std::int64_t slots_ = 1;    ///< warps that the device runs at a time
     std::int64_t shared_bytes_;
-    std::int64_t parts_ = 0;
-    std::size_t arguments_ = 0;
+    std::int64_t parts_;
+    std::size_t arguments_;
     CudaContext context_ = nullptr;
     CudaModule module_ = nullptr;
     CudaFunction function_ = nullptr;
@@ -189,7 +186,7 @@ class CudaBackend final : public Backend {
     std::string compiler() override { return nvrtc()->file(); }
     std::string source(const Kernel& kernel) override { return emit_c(kernel, cuda_dialect()); }
     Artifact compile(const Kernel&, const std::string& source) override;
-    std::unique_ptr<Module> load(const Kernel& kernel, const Artifact& artifact) override {
+    std::unique_ptr<Module> load(const KernelFacts& kernel, const Artifact& artifact) override {
         return std::make_unique<CudaKernel>(kernel, artifact);
     }
 

@@ -98,8 +98,8 @@ std::vector<std::string> split(std::string_view text) {
     return parts;
 }
 
-void check(int status, const Text& error, const Kernel& kernel, std::string_view what) {
-    if (status != 0) throw CompileError(fmt::format("LLVM could not {} kernel {}: {}", what, kernel.name, error.view()));
+void check(int status, const Text& error, std::string_view kernel, std::string_view what) {
+    if (status != 0) throw CompileError(fmt::format("LLVM could not {} kernel {}: {}", what, kernel, error.view()));
 }
 
 struct Output {
@@ -112,7 +112,7 @@ Output run_compiler(const Kernel& kernel, const std::string& source, bool assemb
     const flashtp_llvm_source request = {source.data(),    source.size(), kernel.target.triple.c_str(), kernel.target.cpu.c_str(),
                                          features.c_str(), assembly};
     Text code(api), log(api), error(api);
-    check(api.compile(&request, code.out(), log.out(), error.out()), error, kernel, "compile");
+    check(api.compile(&request, code.out(), log.out(), error.out()), error, kernel.name, "compile");
     return {std::string(code.view()), std::string(log.view())};
 }
 
@@ -120,11 +120,11 @@ Output run_compiler(const Kernel& kernel, const std::string& source, bool assemb
 
 class LlvmModule : public Module {
   public:
-    LlvmModule(const Kernel& kernel, const Artifact& artifact) : api_(plugin()) {
+    LlvmModule(const std::string& name, const Artifact& artifact) : api_(plugin()) {
         void* address = nullptr;
         Text error(api_);
-        check(api_.load(artifact.code.data(), artifact.code.size(), kernel.name.c_str(), &loaded_, &address, error.out()), error,
-              kernel, "load");
+        check(api_.load(artifact.code.data(), artifact.code.size(), name.c_str(), &loaded_, &address, error.out()), error, name,
+              "load");
         entry_ = reinterpret_cast<Entry*>(address);
     }
     ~LlvmModule() override { api_.unload(loaded_); }
@@ -160,8 +160,8 @@ class LlvmBackend : public Backend {
         return artifact;
     }
 
-    std::unique_ptr<Module> load(const Kernel& kernel, const Artifact& artifact) override {
-        return std::make_unique<LlvmModule>(kernel, artifact);
+    std::unique_ptr<Module> load(const KernelFacts& kernel, const Artifact& artifact) override {
+        return std::make_unique<LlvmModule>(kernel.name, artifact);
     }
 };
 

@@ -164,7 +164,7 @@ Target find_target(const Engine& engine, const char* name) {
 
 std::string explain(const Program& program, bool json) {
     const auto explanation =
-        flashtp::explanation(program.problem(), program.request(), program.target(), program.lowered(), program.kernels());
+        flashtp::explanation(program.problem(), program.request(), program.target(), program.lower(), program.kernels());
     return json ? explanation.dump(2) : explanation_text(explanation);
 }
 
@@ -256,7 +256,7 @@ flashtp_status flashtp_program_kernel(const flashtp_program* program, int32_t in
     return guarded([&] {
         const Program& p = *need(program, "program")->program;
         const CompiledKernel& compiled = element(p.kernels(), index);
-        flashtp_kernel result = kernel_struct(p.lowered().kernels[static_cast<std::size_t>(index)], compiled);
+        flashtp_kernel result = kernel_struct(p.plan().kernels[static_cast<std::size_t>(index)], p.target(), compiled);
         result.launches = p.launches(static_cast<std::size_t>(index));
         write_struct(kernel, "kernel", result);
     });

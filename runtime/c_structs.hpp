@@ -80,7 +80,7 @@ inline flashtp_cache_counts cache_counts_struct(const StoreCounts& c) {
     return result;
 }
 
-inline flashtp_kernel kernel_struct(const Kernel& kernel, const CompiledKernel& compiled) {
+inline flashtp_kernel kernel_struct(const KernelFacts& kernel, const Target& target, const CompiledKernel& compiled) {
     flashtp_kernel result{};
     result.name = kernel.name.c_str();
     result.key = compiled.key.c_str();
@@ -89,12 +89,12 @@ inline flashtp_kernel kernel_struct(const Kernel& kernel, const CompiledKernel& 
     result.cached = compiled.cached;
     result.self_check = compiled.artifact->self_check == self_check_passed;
     result.receiver_rows = kernel.receiver_rows;
-    if (kernel.target.platform != Platform::cuda) return result;
+    if (target.platform != Platform::cuda) return result;
     result.spill_bytes = compiled.artifact->spill_bytes;
-    result.shared_bytes = shared_bytes(kernel);
+    result.shared_bytes = kernel.shared_bytes;
     result.threads_per_block = kernel.warps_per_block * kernel.lanes;
     result.rows_per_block = kernel.warps_per_block * kernel.rows_per_warp;
-    for (const KernelTask& task : kernel.tasks) result.grid_y += static_cast<std::int32_t>(task.chunks);
+    result.grid_y = static_cast<std::int32_t>(kernel.chunks);
     return result;
 }
 

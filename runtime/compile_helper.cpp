@@ -175,7 +175,7 @@ class HelperProcess {
 }
 
 Artifact artifact_of(const HelperJob& job, const std::string& answer) {
-    Artifact artifact = parse_entry(bytes_of(answer)).artifact;
+    Artifact artifact = parse_entry(bytes_of(answer)).artifact();
     artifact.shared_bytes = job.kernel.target.platform == Platform::cuda ? shared_bytes(job.kernel) : 0;
     return artifact;
 }

@@ -32,7 +32,7 @@ Cost cost_of(const Problem& problem, const Lowered& lowered, std::int64_t edges,
 }
 
 Cost cost_of(const Program& program, std::int64_t edges, std::int64_t nodes) {
-    return cost_of(program.problem(), program.lowered(), edges, nodes);
+    return cost_of(program.problem(), program.lower(), edges, nodes);
 }
 
 }  // namespace flashtp

@@ -15,11 +15,11 @@ constexpr std::int64_t block_bytes = 128 * 1024, most_edges_per_block = 256, row
 /// Parts of a deterministic run: more threads than these find no work.
 constexpr std::int64_t least_parts = 4, most_parts = 64;
 
-std::int64_t bytes_of_an_edge(const std::vector<Operand>& operands, DType dtype) {
-    std::int64_t elements = 1;
-    for (const Operand& operand : operands)
-        if (operand.row == Row::edge) elements += operand.width;
-    return elements * static_cast<std::int64_t>(size_of(dtype));
+std::int64_t bytes_of_an_edge(const std::vector<ProgramOperand>& operands) {
+    std::int64_t bytes = sizeof(std::int32_t);  // its place in the index
+    for (const ProgramOperand& operand : operands)
+        if (operand.row == Row::edge) bytes += operand.width * static_cast<std::int64_t>(size_of(operand.dtype));
+    return bytes;
 }
 
 std::int64_t edges_in_block(std::int64_t edge_bytes) {
@@ -132,26 +132,16 @@ struct CpuRunner::Run {
     }
 };
 
-CpuRunner::CpuRunner(const Lowered& lowered, DType dtype)
-    : outputs_(output_rules(lowered.kernels, lowered.edge.operands, dtype)), tiles_(lowered.tiles), dtype_(dtype),
-      edge_bytes_(bytes_of_an_edge(lowered.edge.operands, dtype)),
-      edges_per_block_(tiles_.empty() ? edges_in_block(edge_bytes_) : lowered.schedule.tile_edges),
-      deterministic_(lowered.schedule.deterministic) {
-    const std::vector<Operand> operands = operands_and_tiles(lowered);
-    const bool convolution = std::ranges::any_of(lowered.kernels, &Kernel::receiver_rows);
-    for (std::size_t k = 0; k < lowered.kernels.size(); ++k) {
-        const Kernel& kernel = lowered.kernels[k];
-        arguments_.emplace_back(kernel, operands);
-        receiver_rows_.push_back(kernel.receiver_rows);
-        const bool by_receiver = tiles_.empty() ? kernel.receiver_rows : convolution;
+CpuRunner::CpuRunner(const LaunchPlan& plan)
+    : arguments_(plan.arguments), outputs_(plan.outputs), tiles_(plan.tiles), tile_uses_(plan.tile_uses),
+      edge_bytes_(bytes_of_an_edge(plan.operands)), edges_per_block_(tiles_.empty() ? edges_in_block(edge_bytes_) : plan.tile_edges),
+      deterministic_(plan.deterministic) {
+    const bool convolution = std::ranges::any_of(plan.kernels, &KernelFacts::receiver_rows);
+    for (std::size_t k = 0; k < plan.kernels.size(); ++k) {
+        receiver_rows_.push_back(plan.kernels[k].receiver_rows);
+        const bool by_receiver = tiles_.empty() ? plan.kernels[k].receiver_rows : convolution;
         if (passes_.empty() || passes_.back().receiver_rows != by_receiver) passes_.push_back({k, k, by_receiver});
         passes_.back().last = k + 1;
-        for (std::size_t a = 0; a < arguments_[k].sources().size(); ++a) {
-            const int tile = arguments_[k].sources()[a] - static_cast<int>(lowered.edge.operands.size());
-            if (tile < 0) continue;
-            const auto buffer = std::ranges::find(kernel.buffers, tiles_[static_cast<std::size_t>(tile)].name, &Buffer::name);
-            tile_uses_.push_back({k, a, static_cast<std::size_t>(tile), buffer->zeroed});
-        }
     }
 }
 
@@ -237,7 +227,7 @@ std::int64_t CpuRunner::most_edges_in_block(const GraphView& graph, const Pass& 
 }
 
 std::int64_t CpuRunner::tile_row_bytes(std::size_t tile) const {
-    return tiles_[tile].width * static_cast<std::int64_t>(size_of(dtype_));
+    return tiles_[tile].width * static_cast<std::int64_t>(size_of(tiles_[tile].dtype));
 }
 
 void CpuRunner::prepare_tiles(Run& run) const {

@@ -8,10 +8,10 @@
 #include <span>
 #include <vector>
 
-#include "compiler/pipeline.hpp"
 #include "runtime/arguments.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/graph_view.hpp"
+#include "runtime/launch_plan.hpp"
 #include "runtime/per_process.hpp"
 #include "runtime/thread_pool.hpp"
 
@@ -32,9 +32,8 @@ std::vector<RowRange> split_evenly(std::int64_t count, int parts);
 /// Runs kernels on the calling thread and helpers. Memory for private copies is kept between runs. Thread-safe.
 class CpuRunner {
   public:
-    /// `run` gets pointers in the order of the program's operands. `dtype` is that of outputs which no kernel writes. In a
-    /// deterministic schedule the number of threads does not change the bits either.
-    CpuRunner(const Lowered&, DType dtype);
+    /// Of a deterministic plan not even the number of threads changes the bits.
+    explicit CpuRunner(const LaunchPlan&);
     ~CpuRunner();
 
     /// Same operands, graph and number of threads give the same bits: every thread adds to its own copy of rows that several
@@ -57,12 +56,6 @@ class CpuRunner {
     std::unique_ptr<Memory> take_memory();
     void give_back(std::unique_ptr<Memory>);
 
-    /// Where a kernel gets a tile, and whether it has to find zeros there.
-    struct TileUse {
-        std::size_t kernel, argument, tile;
-        bool zeroed;
-    };
-
     int parts_of(const GraphView&, int threads) const;
     RowRange block_at(const GraphView&, const Pass&, std::int64_t begin, std::int64_t end) const;
     std::int64_t most_edges_in_block(const GraphView&, const Pass&, RowRange rows) const;
@@ -79,10 +72,9 @@ class CpuRunner {
     std::vector<ArgumentList> arguments_;  ///< by kernel
     std::vector<Pass> passes_;
     std::vector<OutputRule> outputs_;
-    std::vector<Operand> tiles_;
+    std::vector<ProgramOperand> tiles_;
     std::vector<TileUse> tile_uses_;
     std::vector<bool> receiver_rows_;  ///< by kernel
-    DType dtype_;
     std::int64_t edge_bytes_, edges_per_block_;
     bool deterministic_;
     struct Idle {

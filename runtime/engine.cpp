@@ -12,6 +12,7 @@
 #include "runtime/backend_cuda.hpp"
 #include "runtime/backend_llvm.hpp"
 #include "runtime/device.hpp"
+#include "runtime/program_record.hpp"
 #include "runtime/self_check.hpp"
 #include "runtime/thread_pool.hpp"
 
@@ -24,30 +25,15 @@ constexpr std::size_t helper_source_bytes = 64 * 1024;
 bool is_cuda(const Target& target) { return target.platform == Platform::cuda; }
 
 /// The key covers this already; a cubin of another architecture must not reach a driver all the same.
-bool fits(const Artifact& artifact, const Kernel& kernel) {
-    const bool same_target = kernel.target.platform == Platform::cpu || artifact.target == kernel.target.name;
-    return same_target && artifact.kernel_name == kernel.name;
+bool fits(const Artifact& artifact, const Target& target, const std::string& name) {
+    const bool same_target = target.platform == Platform::cpu || artifact.target == target.name;
+    return same_target && artifact.kernel_name == name;
 }
 
-std::string text_of(const ScheduleKnobs& k) {
-    const auto [channels, registers, split, operations, staged, sums, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
-    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, sums, stages, bytes, warps,
-                       blocks, rows, prefetch, tile);
-}
-
-/// Names a program within a process: the request, not its kernels, so that a hit costs no lowering.
-std::string program_key(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options) {
-    std::string features;
-    for (const std::string& feature : target.features) features += feature + ",";
-    Key key;
-    key.add("problem", to_json(problem));
-    key.add("request", to_string(request));
-    key.add("target", fmt::format("{} {} {} {}", target.name, target.cpu, target.vector_bits, features));
-    key.add("schedule", options.schedule ? to_json(*options.schedule) : "");
-    key.add("factoring", options.factoring ? to_string(*options.factoring) : "");
-    key.add("knobs", options.knobs ? text_of(*options.knobs) : "");
-    key.add("general", options.general ? "yes" : "no");
-    return key.text();
+Record record_of(const Program& program) {
+    ProgramRecord record{program.plan(), {}};
+    for (const CompiledKernel& kernel : program.kernels()) record.kernels.push_back(kernel.key_text);
+    return {EntryKind::program, fmt::format("program of {}", to_string(program.request())), program.target().name, to_text(record)};
 }
 
 }  // namespace
@@ -100,14 +86,14 @@ CompiledKernel Engine::compile(const Kernel& kernel, const std::string& source) 
 }
 
 CompiledKernel Engine::make(const Kernel& kernel, const std::string& source, const Key& key) {
-    const auto accept = [&](const Artifact& artifact) { return fits(artifact, kernel) && is_allowed(artifact, key); };
+    const auto accept = [&](const Artifact& found) { return fits(found, kernel.target, kernel.name) && is_allowed(found, key); };
     if (require_cached_) {
         auto found = store_.load(key);
         if (!found || !accept(*found)) throw NotCachedError(not_cached(kernel, key));
-        return {key.hex(), std::make_shared<const Artifact>(std::move(*found)), true};
+        return {key.hex(), std::make_shared<const Artifact>(std::move(*found)), true, key.text()};
     }
     auto [artifact, cached] = store_.obtain(key, accept, [&] { return run_compiler(*backend(kernel.target), kernel, source); });
-    return {key.hex(), std::make_shared<const Artifact>(std::move(artifact)), cached};
+    return {key.hex(), std::make_shared<const Artifact>(std::move(artifact)), cached, key.text()};
 }
 
 /// Throws for a kernel that failed its self-check. With self-checks on it is checked again: the failure may have been that of a device.
@@ -140,14 +126,13 @@ void Engine::self_check(const Program& program) {
     const bool passed = std::ranges::all_of(compiled, [](const auto& k) { return k.artifact->self_check == self_check_passed; });
     if (passed) return;
     const std::string problem = flashtp::self_check(program, threads_);
-    const std::vector<Kernel>& kernels = program.lowered().kernels;
-    for (std::size_t k = 0; k < kernels.size(); ++k) {
-        Artifact artifact = *compiled[k].artifact;
+    for (const CompiledKernel& kernel : compiled) {
+        Artifact artifact = *kernel.artifact;
         artifact.self_check = problem.empty() ? self_check_passed : "failed: " + problem;
-        store_.save(key(kernels[k], source(kernels[k])), artifact, true);
+        store_.save(Key::of_text(kernel.key_text), artifact, true);
     }
     if (!problem.empty())
-        throw CompileError(fmt::format("kernel {} failed its self-check and is not used: {}", kernels.front().name, problem));
+        throw CompileError(fmt::format("kernel {} failed its self-check and is not used: {}", program.plan().kernels.front().name, problem));
 }
 
 std::vector<CompiledKernel> Engine::compile_all(const std::vector<Kernel>& kernels) {
@@ -174,19 +159,78 @@ std::vector<CompiledKernel> Engine::compile_all(const std::vector<Kernel>& kerne
     return compiled;
 }
 
-std::shared_ptr<Program> Engine::assemble(const Problem& problem, const Request& request, const Target& target, Lowered lowered,
-                                          std::vector<CompiledKernel> kernels) {
+std::shared_ptr<Program> Engine::assemble(const Problem& problem, const Request& request, const Target& target,
+                                          const LoweringOptions& options, const Lowered& lowered, std::vector<CompiledKernel> kernels) {
+    const auto program = std::make_shared<Program>(Program::Parts{problem, request, target, options, plan_of(lowered, problem.dtype),
+                                                                  std::move(kernels), backend(target)});
+    store_.save_record(key(*program), record_of(*program));
+    return program;
+}
+
+Key Engine::key(const Program& program) {
+    return program_key(program.problem(), program.request(), program.target(), program.options(), toolchain(program.target()));
+}
+
+std::vector<PackEntry> Engine::entries(const Program& program) {
+    const Key own = key(program);
+    std::vector<PackEntry> entries{{own.hex(), to_bytes({own.text(), record_of(program)})}};
+    for (const CompiledKernel& kernel : program.kernels()) entries.push_back({kernel.key, to_bytes({kernel.key_text, *kernel.artifact})});
+    return entries;
+}
+
+std::shared_ptr<const CompiledKernel> Engine::find_kernel(const std::string& key_text, const Target& target, const std::string& name) {
+    if (auto known = kernels_.find(key_text)) return known;
+    const Key key = Key::of_text(key_text);
+    std::optional<Artifact> found = store_.load(key);
+    if (!found || !fits(*found, target, name) || !is_allowed(*found, key)) return nullptr;
+    return kernels_.get(key_text, [&] {
+        return std::make_shared<const CompiledKernel>(key.hex(), std::make_shared<const Artifact>(std::move(*found)), true, key_text);
+    });
+}
+
+std::shared_ptr<Program> Engine::find(const Problem& problem, const Request& request, const Target& target,
+                                      const LoweringOptions& options) {
+    std::string compiler;
+    try {
+        compiler = toolchain(target);
+    } catch (const CompileError&) {
+        return nullptr;  // said when something has to be compiled
+    }
+    const std::optional<Record> found = store_.load_record(program_key(problem, request, target, options, compiler));
+    if (!found) return nullptr;
+    ProgramRecord record;
+    try {
+        record = parse_program_record(found->text);
+    } catch (const UserError& error) {
+        log_.warn_once("record", fmt::format("kernel cache: the record of a program is not used: {}", error.what()));
+        return nullptr;
+    }
+    std::vector<CompiledKernel> kernels;
+    for (std::size_t k = 0; k < record.kernels.size(); ++k) {
+        const auto kernel = find_kernel(record.kernels[k], target, record.plan.kernels[k].name);
+        if (!kernel) return nullptr;
+        kernels.push_back(*kernel);
+    }
     return std::make_shared<Program>(
-        Program::Parts{problem, request, target, std::move(lowered), std::move(kernels), backend(target)});
+        Program::Parts{problem, request, target, options, std::move(record.plan), std::move(kernels), backend(target)});
+}
+
+std::shared_ptr<Program> Engine::make_program(const Problem& problem, const Request& request, const Target& target,
+                                              const LoweringOptions& options) {
+    if (auto found = find(problem, request, target, options)) return found;
+    Trace trace;
+    const Lowered lowered = lower(problem, request, target, options, trace);
+    return assemble(problem, request, target, options, lowered, compile_all(lowered.kernels));
 }
 
 std::shared_ptr<Program> Engine::compile(const Problem& problem, const Request& request, const Target& target,
                                          const LoweringOptions& options) {
-    return programs_.get(program_key(problem, request, target, options), [&] {
-        Trace trace;
-        Lowered lowered = lower(problem, request, target, options, trace);
-        std::vector<CompiledKernel> kernels = compile_all(lowered.kernels);
-        auto program = assemble(problem, request, target, std::move(lowered), std::move(kernels));
+    validate(request);
+    // Programs say their problem's name, which the cache does not know.
+    Key key = program_key(problem, request, target, options, "");
+    key.add("target", target.name).add("name", problem.name);
+    return programs_.get(key.text(), [&] {
+        const auto program = make_program(problem, request, target, options);
         if (self_check_ && runs_here(target)) self_check(*program);
         return program;
     });

@@ -36,13 +36,18 @@ class Engine {
     CompiledKernel compile(const Kernel&);
     /// The same for a source of our own; of the kernel only name and target count.
     CompiledKernel compile(const Kernel&, const std::string& source);
-    /// Puts a program together; the kernels are those of `lowered`, in its order.
-    std::shared_ptr<Program> assemble(const Problem&, const Request&, const Target&, Lowered lowered,
+    /// A program all of whose kernels are in memory or in the cache, found without lowering; null where something is missing.
+    std::shared_ptr<Program> find(const Problem&, const Request&, const Target&, const LoweringOptions& = {});
+    /// Puts a program together, and into the cache; the kernels are those of `lowered`, in its order.
+    std::shared_ptr<Program> assemble(const Problem&, const Request&, const Target&, const LoweringOptions&, const Lowered&,
                                       std::vector<CompiledKernel>);
+    /// What the cache holds of a program.
+    std::vector<PackEntry> entries(const Program&);
 
     /// What is compiled for a kernel, and the text of its key.
     std::string source(const Kernel&);
     Key key(const Kernel&, const std::string& source);
+    Key key(const Program&);
 
     /// "cpu" is this host, "cuda" the current device; else a name of known_targets(). Throws UserError, DeviceError.
     Target target(std::string_view name) const;
@@ -62,6 +67,8 @@ class Engine {
   private:
     std::vector<CompiledKernel> compile_all(const std::vector<Kernel>&);
     CompiledKernel make(const Kernel&, const std::string& source, const Key&);
+    std::shared_ptr<Program> make_program(const Problem&, const Request&, const Target&, const LoweringOptions&);
+    std::shared_ptr<const CompiledKernel> find_kernel(const std::string& key_text, const Target&, const std::string& name);
     bool is_allowed(const Artifact&, const Key&) const;
     std::string toolchain(const Target&);
     Artifact run_compiler(Backend&, const Kernel&, const std::string& source);

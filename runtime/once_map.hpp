@@ -1,6 +1,7 @@
 // Makes each value once, however many threads ask for it at the same time.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <future>
 #include <map>
@@ -49,6 +50,21 @@ class OnceMap {
             promise.set_exception(std::current_exception());
             throw;
         }
+    }
+
+    /// A value that somebody made, or null.
+    Value find(const std::string& key) {
+        State& state = state_.get();
+        std::shared_future<Value> future;
+        {
+            const std::lock_guard lock(state.mutex);
+            const auto entry = state.entries.find(key);
+            if (entry == state.entries.end()) return nullptr;
+            if (Value value = entry->second.made.lock()) return value;
+            future = entry->second.making;
+        }
+        const bool ready = future.valid() && future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+        return ready ? future.get() : nullptr;
     }
 
   private:

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
+#include "compiler/trace.hpp"
 #include "ir/error.hpp"
 #include "runtime/device.hpp"
 #include "runtime/driver.hpp"
 
 namespace flashtp {
 namespace {
-
-bool is_cuda(const Target& target) { return target.platform == Platform::cuda; }
 
 void check_count(std::string_view what, std::int64_t count) {
     if (count < 0) user_error("the number of {} is {}; it must not be negative", what, count);
@@ -24,21 +23,8 @@ struct Program::Loaded {
     Modules modules;
 };
 
-Program::Program(Parts parts) : parts_(std::move(parts)), launches_(parts_.lowered.kernels.size()) {
-    const std::vector<Operand>& operands = parts_.lowered.edge.operands;
-    const DType dtype = parts_.problem.dtype;
-    for (const Operand& o : operands) {
-        operands_.push_back({o.name, o.role, o.row, o.width, dtype, o.role == Role::output});
-    }
-    for (const Kernel& kernel : parts_.lowered.kernels) {
-        arguments_.emplace_back(kernel, operands_and_tiles(parts_.lowered));
-        for (const int source : arguments_.back().sources()) {
-            if (source >= 0 && source < std::ssize(operands_)) operands_[static_cast<std::size_t>(source)].used = true;
-        }
-    }
-    outputs_ = output_rules(parts_.lowered.kernels, operands, dtype);
-    if (is_cuda(parts_.target)) return;
-    cpu_ = std::make_unique<CpuRunner>(parts_.lowered, dtype);
+Program::Program(Parts parts) : parts_(std::move(parts)), launches_(parts_.plan.kernels.size()) {
+    if (parts_.target.platform == Platform::cpu) cpu_ = std::make_unique<CpuRunner>(parts_.plan);
 }
 
 Program::~Program() = default;
@@ -46,13 +32,13 @@ Program::~Program() = default;
 Program::Modules Program::load() const {
     Modules modules;
     for (std::size_t k = 0; k < parts_.kernels.size(); ++k) {
-        modules.push_back(parts_.backend->load(parts_.lowered.kernels[k], *parts_.kernels[k].artifact));
+        modules.push_back(parts_.backend->load(parts_.plan.kernels[k], *parts_.kernels[k].artifact));
     }
     return modules;
 }
 
 const Program::Modules& Program::modules(const void* const* captured) const {
-    void* const context = is_cuda(parts_.target) ? current_context() : nullptr;
+    void* const context = is_cuda() ? current_context() : nullptr;
     LoadedCode& code = loaded_.get();
     const std::lock_guard lock(code.mutex);
     for (const auto& loaded : code.contexts) {
@@ -67,15 +53,20 @@ const Program::Modules& Program::modules(const void* const* captured) const {
 
 void Program::prepare() const { modules(); }
 
+Lowered Program::lower() const {
+    Trace trace;
+    return flashtp::lower(parts_.problem, parts_.request, parts_.target, parts_.options, trace);
+}
+
 void Program::check(std::span<void* const> pointers, const GraphView& graph, std::size_t alignment) const {
     check_count("edges", graph.edges);
     check_count("senders", graph.senders);
     check_count("receivers", graph.receivers);
-    if (pointers.size() != operands_.size()) {
-        user_error("{} operand pointers were given; the program has {} operands", pointers.size(), operands_.size());
+    if (pointers.size() != operands().size()) {
+        user_error("{} operand pointers were given; the program has {} operands", pointers.size(), operands().size());
     }
     for (std::size_t i = 0; i < pointers.size(); ++i) {
-        const ProgramOperand& operand = operands_[i];
+        const ProgramOperand& operand = operands()[i];
         const bool empty = graph.rows(operand.row) == 0 || operand.width == 0;
         if (!pointers[i] && operand.used && !empty) user_error("the pointer of operand {} is null", operand.name);
         if (reinterpret_cast<std::uintptr_t>(pointers[i]) % alignment != 0) {
@@ -94,7 +85,7 @@ void Program::check(std::span<void* const> pointers, const GraphView& graph, std
 }
 
 void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, int threads, const ParallelFor& pool) const {
-    if (!cpu_) user_error("the program is compiled for {}, not for a CPU", parts_.target.name);
+    if (is_cuda()) user_error("the program is compiled for {}, not for a CPU", parts_.target.name);
     if (threads < 1) user_error("the number of threads is {}; it must be 1 or more", threads);
     check(operands, graph, size_of(parts_.problem.dtype));
     if (parts_.problem.convolution && graph.receivers > 0) {
@@ -108,24 +99,24 @@ void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, i
 }
 
 std::int64_t Program::rows_of(std::size_t kernel, const GraphView& graph) const {
-    return parts_.lowered.kernels[kernel].receiver_rows ? graph.receivers : graph.edges;
+    return parts_.plan.kernels[kernel].receiver_rows ? graph.receivers : graph.edges;
 }
 
 LaunchShape Program::shape_of(std::size_t kernel, const Module& module, const GraphView& graph) const {
     LaunchShape shape = module.shape(rows_of(kernel, graph), graph.edges);
     // Parts of a receiver's sum would be added in no fixed order.
-    if (parts_.lowered.schedule.deterministic) shape.parts = 1;
+    if (parts_.plan.deterministic) shape.parts = 1;
     return shape;
 }
 
 void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {
-    if (cpu_) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
+    if (!is_cuda()) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
     check(operands, graph, 16);
     const void* const captured = stream;
     const Modules& loaded = modules(&captured);
     bool split = false;
     for (std::size_t k = 0; k < loaded.size(); ++k) split |= shape_of(k, *loaded[k], graph).parts > 1;
-    for (const OutputRule& output : outputs_) {
+    for (const OutputRule& output : parts_.plan.outputs) {
         const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
         const bool zeroed = output.zeroed || (split && output.row == Row::receiver);
         if (!zeroed || bytes == 0) continue;
@@ -133,7 +124,7 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
     }
     for (std::size_t k = 0; k < loaded.size(); ++k) {
         LaunchArguments launch;
-        launch.buffers = arguments_[k].pointers(operands, graph);
+        launch.buffers = parts_.plan.arguments[k].pointers(operands, graph);
         launch.rows = rows_of(k, graph);
         launch.shape = shape_of(k, *loaded[k], graph);
         launch.stream = stream;

@@ -13,10 +13,10 @@
 #include "ir/problem.hpp"
 #include "ir/request.hpp"
 #include "ir/target.hpp"
-#include "runtime/arguments.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/cpu_run.hpp"
 #include "runtime/graph_view.hpp"
+#include "runtime/launch_plan.hpp"
 #include "runtime/per_process.hpp"
 
 namespace flashtp {
@@ -25,17 +25,8 @@ namespace flashtp {
 struct CompiledKernel {
     std::string key;  ///< 64 hexadecimal digits
     std::shared_ptr<const Artifact> artifact;
-    bool cached = false;  ///< loaded from disk instead of compiled
-};
-
-/// A matrix [rows][width] of the program's signature. Inputs that no kernel reads are part of it; their pointers may be null.
-struct ProgramOperand {
-    std::string name;
-    Role role = Role::input;
-    Row row = Row::edge;
-    std::int64_t width = 0;
-    DType dtype = DType::float32;
-    bool used = false;  ///< an output, or an input that some kernel reads
+    bool cached = false;   ///< loaded from disk instead of compiled
+    std::string key_text;  ///< whose SHA-256 the key is
 };
 
 /// Immutable, and safe to run from any number of threads at once.
@@ -45,7 +36,8 @@ class Program {
         Problem problem;
         Request request;
         Target target;
-        Lowered lowered;
+        LoweringOptions options;
+        LaunchPlan plan;
         std::vector<CompiledKernel> kernels;
         std::shared_ptr<Backend> backend;
     };
@@ -55,9 +47,12 @@ class Program {
     const Problem& problem() const { return parts_.problem; }
     const Request& request() const { return parts_.request; }
     const Target& target() const { return parts_.target; }
-    const Lowered& lowered() const { return parts_.lowered; }
+    const LoweringOptions& options() const { return parts_.options; }
+    const LaunchPlan& plan() const { return parts_.plan; }
     const std::vector<CompiledKernel>& kernels() const { return parts_.kernels; }
-    const std::vector<ProgramOperand>& operands() const { return operands_; }
+    const std::vector<ProgramOperand>& operands() const { return parts_.plan.operands; }
+    /// Every level of the request: a program from the cache was not lowered, and running needs none of it.
+    Lowered lower() const;
 
     /// Runs that launched a kernel.
     std::int64_t launches(std::size_t kernel) const { return launches_[kernel]; }
@@ -81,15 +76,13 @@ class Program {
     /// `captured`: a stream, if any, during whose capture nothing may be loaded.
     const Modules& modules(const void* const* captured = nullptr) const;
     Modules load() const;
+    bool is_cuda() const { return !cpu_; }
     std::int64_t rows_of(std::size_t kernel, const GraphView&) const;
     LaunchShape shape_of(std::size_t kernel, const Module&, const GraphView&) const;
     void check(std::span<void* const> operands, const GraphView&, std::size_t alignment) const;
 
     Parts parts_;
-    std::vector<ProgramOperand> operands_;
-    std::vector<ArgumentList> arguments_;  ///< by kernel
-    std::vector<OutputRule> outputs_;
-    std::unique_ptr<CpuRunner> cpu_;
+    std::unique_ptr<CpuRunner> cpu_;  ///< null on CUDA
     mutable std::vector<std::atomic<std::int64_t>> launches_;  ///< by kernel
     struct LoadedCode {
         std::mutex mutex;

@@ -18,7 +18,10 @@ constexpr std::uint16_t format_number = 1;
 constexpr std::size_t header_size = 8 + 2 + 2 + 4 + 8 + 32, section_size = 24, trailer_size = 8 + 32 + 8;
 
 enum SectionType : std::uint32_t { section_key = 1, section_code = 2, section_metadata = 3 };
-enum Kind : std::uint16_t { kind_cubin = 1, kind_elf_object = 2 };
+
+std::string metadata_of(const Record& record) {
+    return Key().add("kernel", record.title).add("target", record.target).text();
+}
 
 std::string metadata_of(const Artifact& artifact) {
     // No compile time: it differs between writers of the same key.
@@ -50,8 +53,13 @@ class Metadata {
     std::vector<KeyField> fields_;
 };
 
-void read_metadata(Bytes bytes, Artifact& artifact) {
-    const Metadata metadata(bytes);
+Record read_record(EntryKind kind, Bytes text, const Metadata& metadata) {
+    return {kind, metadata.text("kernel"), metadata.text("target"), std::string(text_of(text))};
+}
+
+Artifact read_artifact(Bytes code, const Metadata& metadata) {
+    Artifact artifact;
+    artifact.code.assign(code.begin(), code.end());
     artifact.kernel_name = metadata.text("kernel");
     artifact.target = metadata.text("target");
     metadata.number("registers", artifact.registers);
@@ -59,9 +67,22 @@ void read_metadata(Bytes bytes, Artifact& artifact) {
     metadata.number("shared-bytes", artifact.shared_bytes);
     artifact.log = metadata.text("log");
     artifact.self_check = metadata.text("self-check");
+    return artifact;
 }
 
-Kind kind_of(const Artifact& artifact) { return artifact.target.starts_with("sm_") ? kind_cubin : kind_elf_object; }
+EntryKind kind_of(const Artifact& artifact) {
+    return artifact.target.starts_with("sm_") ? EntryKind::cubin : EntryKind::elf_object;
+}
+EntryKind kind_of(const Record& record) { return record.kind; }
+
+Bytes body_of(const Artifact& artifact) { return artifact.code; }
+Bytes body_of(const Record& record) { return bytes_of(record.text); }
+
+EntryKind checked_kind(std::uint64_t number) {
+    if (number < static_cast<std::uint64_t>(EntryKind::cubin) || number > static_cast<std::uint64_t>(EntryKind::tuned))
+        user_error("its kind, {}, is not known", number);
+    return static_cast<EntryKind>(number);
+}
 
 void check_frame(Bytes bytes) {
     if (bytes.size() < header_size + trailer_size) user_error("it is {} bytes long, too short for an entry", bytes.size());
@@ -101,17 +122,33 @@ Bytes find_section(const std::vector<Section>& sections, SectionType type) {
 
 }  // namespace
 
+const Artifact& CacheEntry::artifact() const {
+    if (const auto* artifact = std::get_if<Artifact>(&content)) return *artifact;
+    user_error("it holds no kernel");
+}
+
+const Record& CacheEntry::record() const {
+    if (const auto* record = std::get_if<Record>(&content)) return *record;
+    user_error("it holds a kernel");
+}
+
+const std::string& CacheEntry::target() const {
+    return std::visit([](const auto& held) -> const std::string& { return held.target; }, content);
+}
+
 std::vector<std::uint8_t> to_bytes(const CacheEntry& entry) {
-    const std::string metadata = metadata_of(entry.artifact);
+    const std::string metadata = std::visit([](const auto& content) { return metadata_of(content); }, entry.content);
+    const Bytes body = std::visit([](const auto& content) { return body_of(content); }, entry.content);
+    const EntryKind kind = std::visit([](const auto& content) { return kind_of(content); }, entry.content);
     const Section sections[] = {
-        {section_key, bytes_of(entry.key_text)}, {section_code, entry.artifact.code}, {section_metadata, bytes_of(metadata)}};
+        {section_key, bytes_of(entry.key_text)}, {section_code, body}, {section_metadata, bytes_of(metadata)}};
     std::uint64_t offset = header_size + section_size * std::size(sections), total = offset + trailer_size;
     for (const Section& section : sections) total += section.bytes.size();
 
     BinaryWriter writer;
     writer.append(bytes_of(first_magic));
     writer.number(format_number, 2);
-    writer.number(kind_of(entry.artifact), 2);
+    writer.number(static_cast<std::uint64_t>(kind), 2);
     writer.number(std::size(sections), 4);
     writer.number(total, 8);
     writer.append(sha256(entry.key_text));
@@ -135,7 +172,7 @@ CacheEntry parse_entry(Bytes bytes) {
     header.take(8);
     const std::uint64_t format = header.number(2);
     if (format != format_number) user_error("its format is {}, not {}", format, format_number);
-    header.number(2);
+    const EntryKind kind = checked_kind(header.number(2));
     const std::uint64_t count = header.number(4);
     if (header.number(8) != bytes.size()) user_error("its size is not the one written in it");
     const Bytes key_digest = header.take(32);
@@ -146,9 +183,12 @@ CacheEntry parse_entry(Bytes bytes) {
     entry.key_text = text_of(find_section(sections, section_key));
     const Digest digest = sha256(entry.key_text);
     if (std::memcmp(digest.data(), key_digest.data(), 32) != 0) user_error("its key is not the one in its header");
-    const Bytes code = find_section(sections, section_code);
-    entry.artifact.code.assign(code.begin(), code.end());
-    read_metadata(find_section(sections, section_metadata), entry.artifact);
+    const Bytes body = find_section(sections, section_code);
+    const Metadata metadata(find_section(sections, section_metadata));
+    if (kind == EntryKind::program || kind == EntryKind::tuned)
+        entry.content = read_record(kind, body, metadata);
+    else
+        entry.content = read_artifact(body, metadata);
     return entry;
 }
 

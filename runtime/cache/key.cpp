@@ -61,7 +61,12 @@ std::vector<KeyField> key_fields(std::string_view text) {
     return fields;
 }
 
-namespace {
+Key Key::of_text(std::string text) {
+    key_fields(text);
+    Key key;
+    key.text_ = std::move(text);
+    return key;
+}
 
 void add_target(Key& key, const Target& target) {
     if (target.platform == Platform::cuda) {
@@ -77,8 +82,6 @@ void add_target(Key& key, const Target& target) {
     key.add("cpu-features", features);
     key.add("cpu-vector-bits", fmt::to_string(target.vector_bits));
 }
-
-}  // namespace
 
 Key kernel_key(const Kernel& kernel, std::string_view source, std::string_view toolchain) {
     Key key;

@@ -26,6 +26,8 @@ class Key {
 
     const std::string& text() const { return text_; }
     Digest digest() const { return sha256(text_); }
+    /// The key that has this text. Throws UserError where none has.
+    static Key of_text(std::string text);
     /// 64 hexadecimal digits: the name of the cache entry.
     std::string hex() const { return to_hex(digest()); }
 
@@ -44,6 +46,9 @@ std::vector<KeyField> key_fields(std::string_view text);
 inline constexpr int key_schema = 1;
 
 inline constexpr const char* toolchain_tag = "toolchain";
+
+/// Adds what code for a target may use: the architecture, or triple, processor, features and vector width.
+void add_target(Key&, const Target&);
 
 /// Key of a kernel's code. The source enters as its SHA-256 and length; `toolchain` is Backend::identity. Edge counts, device
 /// ordinals, paths, users and times are no part of it.

@@ -31,6 +31,17 @@ std::filesystem::path place_in(const Layer& layer, const std::string& name) {
     return directory ? directory->path_of(name) : std::get<Pack>(layer).path();
 }
 
+void describe(const Artifact& artifact, StoredFile& file) {
+    file.kernel = artifact.kernel_name;
+    file.target = artifact.target;
+    file.self_check = artifact.self_check;
+}
+
+void describe(const Record& record, StoredFile& file) {
+    file.kernel = record.title;
+    file.target = record.target;
+}
+
 StoredFile inspect(std::filesystem::path path, const std::string& name, const FileContent& content) {
     StoredFile file{.path = std::move(path), .key = name, .bytes = content.bytes.size()};
     if (content.problem != ReadProblem::none) {
@@ -40,9 +51,7 @@ StoredFile inspect(std::filesystem::path path, const std::string& name, const Fi
     try {
         const CacheEntry entry = parse_entry(content.bytes);
         if (to_hex(sha256(entry.key_text)) != name) user_error("its name is not the SHA-256 of its key");
-        file.kernel = entry.artifact.kernel_name;
-        file.target = entry.artifact.target;
-        file.self_check = entry.artifact.self_check;
+        std::visit([&](const auto& held) { describe(held, file); }, entry.content);
     } catch (const UserError& e) {
         file.problem = e.what();
     }
@@ -92,7 +101,8 @@ std::filesystem::path ArtifactStore::path_of(const Key& key) const {
     return CacheDirectory(options_.directory, options_.trust, false).path_of(key.hex());
 }
 
-std::optional<Artifact> ArtifactStore::load_from(const Layer& layer, const Key& key, const std::string& name) {
+template <class Content>
+std::optional<Content> ArtifactStore::load_from(const Layer& layer, const Key& key, const std::string& name) {
     const auto* directory = std::get_if<CacheDirectory>(&layer);
     const FileContent content = directory ? directory->read(name, true) : std::get<Pack>(layer).read(name);
     if (content.problem == ReadProblem::absent) return std::nullopt;
@@ -103,7 +113,8 @@ std::optional<Artifact> ArtifactStore::load_from(const Layer& layer, const Key& 
     }
     try {
         CacheEntry entry = parse_entry(content.bytes);
-        if (entry.key_text == key.text()) return std::move(entry.artifact);
+        auto* const held = std::get_if<Content>(&entry.content);
+        if (held && entry.key_text == key.text()) return std::move(*held);
         reject(path, Reject::other_key, "it holds another key");
     } catch (const UserError& e) {
         reject(path, Reject::damaged, e.what());
@@ -115,7 +126,7 @@ std::optional<Artifact> ArtifactStore::load(const Key& key) {
     if (layers_.empty()) return std::nullopt;
     const std::string name = key.hex();
     for (const Layer& layer : layers_) {
-        auto artifact = load_from(layer, key, name);
+        auto artifact = load_from<Artifact>(layer, key, name);
         if (!artifact) continue;
         ++hits_;
         if (&layer != &layers_.front() || !has_directory_) ++read_only_hits_;
@@ -125,13 +136,37 @@ std::optional<Artifact> ArtifactStore::load(const Key& key) {
     return std::nullopt;
 }
 
+std::optional<Record> ArtifactStore::load_record(const Key& key) {
+    if (layers_.empty()) return std::nullopt;
+    const std::string name = key.hex();
+    for (const Layer& layer : layers_) {
+        auto record = load_from<Record>(layer, key, name);
+        if (!record) continue;
+        ++record_hits_;
+        return record;
+    }
+    ++record_misses_;
+    return std::nullopt;
+}
+
 bool ArtifactStore::save(const Key& key, const Artifact& artifact, bool replace) {
+    const bool saved = publish(key, artifact, replace);
+    stored_ += saved;
+    return saved;
+}
+
+bool ArtifactStore::save_record(const Key& key, const Record& record, bool replace) {
+    return publish(key, record, replace);
+}
+
+template <class Content>
+bool ArtifactStore::publish(const Key& key, const Content& content, bool replace) {
     const CacheDirectory* const directory = writable();
     if (!directory) {
         failures_ += !options_.directory.empty();
         return false;
     }
-    const std::vector<std::uint8_t> bytes = to_bytes({key.text(), artifact});
+    const std::vector<std::uint8_t> bytes = to_bytes({key.text(), content});
     if (refused_ || bytes.size() > max_entry_bytes) {
         ++failures_;
         return false;
@@ -144,7 +179,6 @@ bool ArtifactStore::save(const Key& key, const Artifact& artifact, bool replace)
         fail(published);
         return false;
     }
-    ++stored_;
     if (collection_is_due(*directory, options_.caps, name, published.written_at)) collect();
     return true;
 }
@@ -245,7 +279,7 @@ std::string ArtifactStore::toolchain_of(const std::string& target) const {
         for (const std::string& name : std::visit([](const auto& l) { return l.names(); }, layer)) {
             try {
                 const CacheEntry entry = parse_entry(read_from(layer, name).bytes);
-                if (entry.artifact.target != target) continue;
+                if (entry.target() != target) continue;
                 for (const KeyField& field : key_fields(entry.key_text)) {
                     if (field.tag == toolchain_tag) return field.value;
                 }
@@ -257,7 +291,8 @@ std::string ArtifactStore::toolchain_of(const std::string& target) const {
 }
 
 StoreCounts ArtifactStore::counts() const {
-    StoreCounts counts{hits_, misses_, 0, stored_, failures_, read_only_hits_, lock_timeouts_, evicted_, {}};
+    StoreCounts counts{hits_, misses_, 0, stored_, failures_, read_only_hits_, lock_timeouts_, evicted_,
+                       record_hits_, record_misses_, {}};
     for (std::size_t reason = 0; reason < rejects_.size(); ++reason) {
         counts.rejects[reason] = rejects_[reason];
         counts.rejected += rejects_[reason];

@@ -13,6 +13,7 @@
 
 #include "runtime/backend.hpp"
 #include "runtime/cache/directory.hpp"
+#include "runtime/cache/entry.hpp"
 #include "runtime/cache/eviction.hpp"
 #include "runtime/cache/key.hpp"
 #include "runtime/cache/pack.hpp"
@@ -43,6 +44,7 @@ enum class Reject { untrusted, unreadable, damaged, other_key };
 struct StoreCounts {
     std::int64_t hits = 0, misses = 0, rejected = 0, stored = 0, store_failures = 0;
     std::int64_t read_only_hits = 0, lock_timeouts = 0, evicted = 0;
+    std::int64_t record_hits = 0, record_misses = 0;  ///< programs and tuned schedules; the others count kernels
     std::array<std::int64_t, 4> rejects{};  ///< by Reject
 };
 
@@ -57,6 +59,9 @@ class ArtifactStore {
     std::optional<Artifact> load(const Key&);
     /// Whether the entry is on disk afterwards. An entry that is there and good stays, unless it is to be replaced.
     bool save(const Key&, const Artifact&, bool replace = false);
+    /// The same for records, which have counters of their own.
+    std::optional<Record> load_record(const Key&);
+    bool save_record(const Key&, const Record&, bool replace = false);
 
     struct Obtained {
         Artifact artifact;
@@ -90,7 +95,10 @@ class ArtifactStore {
     using Layer = std::variant<CacheDirectory, Pack>;
 
     void open_layers();
-    std::optional<Artifact> load_from(const Layer&, const Key&, const std::string& name);
+    template <class Content>
+    std::optional<Content> load_from(const Layer&, const Key&, const std::string& name);
+    template <class Content>
+    bool publish(const Key&, const Content&, bool replace);
     void reject(const std::filesystem::path&, Reject, const std::string& why);
     void fail(const Published&);
     const CacheDirectory* writable() const;
@@ -102,7 +110,8 @@ class ArtifactStore {
     bool has_directory_ = false;        ///< then it is the first layer
     std::atomic<bool> refused_{false};  ///< the directory cannot be written: nothing is tried again
     std::vector<Layer> layers_;
-    std::atomic<std::int64_t> hits_{0}, misses_{0}, stored_{0}, failures_{0}, read_only_hits_{0}, lock_timeouts_{0}, evicted_{0};
+    std::atomic<std::int64_t> hits_{0}, misses_{0}, stored_{0}, failures_{0}, read_only_hits_{0}, lock_timeouts_{0}, evicted_{0},
+        record_hits_{0}, record_misses_{0};
     std::array<std::atomic<std::int64_t>, 4> rejects_{};
 };
 

@@ -15,6 +15,7 @@
 #include "runtime/cache/entry.hpp"
 #include "runtime/cache/pack.hpp"
 #include "runtime/options.hpp"
+#include "runtime/program_record.hpp"
 
 namespace flashtp::test {
 namespace {
@@ -68,7 +69,8 @@ void entry(FuzzInput input) {
     const auto bytes = with_checksum(input);
     accept_or_refuse([&] {
         const CacheEntry parsed = parse_entry(bytes);
-        require(parse_entry(to_bytes(parsed)).artifact.code == parsed.artifact.code, "an entry does not survive writing");
+        require(to_bytes(parse_entry(to_bytes(parsed))) == to_bytes(parsed), "an entry does not survive writing");
+        if (const auto* record = std::get_if<Record>(&parsed.content)) parse_program_record(record->text);
     });
 }
 

@@ -64,17 +64,16 @@ std::span<std::byte> bytes_of(std::vector<std::int32_t>& indices) { return std::
 Tensors run_emulated(const Program& program, const Sample& sample) {
     HostOperands operands(program.operands(), sample);
     const std::vector<std::span<std::byte>> memory = operands.memory();
-    const std::vector<Operand>& signature = program.lowered().edge.operands;
-    for (const OutputRule& rule : output_rules(program.lowered().kernels, signature, program.problem().dtype))
+    const LaunchPlan& plan = program.plan();
+    for (const OutputRule& rule : plan.outputs)
         if (rule.zeroed) std::ranges::fill(memory[static_cast<std::size_t>(rule.operand)], std::byte{0});
     ReceiverIndex index = receiver_index(sample.graph);
     const std::vector<std::span<std::byte>> arrays = {bytes_of(index.row_ptr), bytes_of(index.sender), bytes_of(index.edge)};
     for (std::size_t k = 0; k < program.kernels().size(); ++k) {
-        const Kernel& kernel = program.lowered().kernels[k];
+        const KernelFacts& kernel = plan.kernels[k];
         std::vector<std::span<std::byte>> arguments;
         std::size_t array = 0;
-        const ArgumentList list(kernel, signature);
-        for (const int source : list.sources())
+        for (const int source : plan.arguments[k].sources())
             arguments.push_back(source >= 0 ? memory[static_cast<std::size_t>(source)] : arrays.at(array++));
         const std::int64_t rows = kernel.receiver_rows ? sample.graph.receivers : sample.graph.edges;
         emulate(kernel.name, *program.kernels()[k].artifact, rows, arguments);

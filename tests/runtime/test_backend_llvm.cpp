@@ -97,7 +97,7 @@ TEST_CASE("llvm backend: code for other processors, which this one refuses to lo
             const Artifact artifact = backend->compile(kernel, backend->source(kernel));
             const bool foreign = x86 == std::string_view(name).starts_with("aarch64");
             CHECK(elf_machine(artifact.code) == (foreign == x86 ? 183 : 62));
-            if (foreign) CHECK_THROWS_AS(backend->load(kernel, artifact), CompileError);
+            if (foreign) CHECK_THROWS_AS(backend->load(facts_of(kernel), artifact), CompileError);
         }
     }
 }
@@ -142,13 +142,13 @@ TEST_CASE("llvm backend: broken text and broken objects are errors, with LLVM's 
     Artifact artifact = backend->compile(kernel, backend->source(kernel));
     Kernel other = kernel;
     other.name = "another_name";
-    CHECK_THROWS_AS(backend->load(other, artifact), CompileError);
+    CHECK_THROWS_AS(backend->load(facts_of(other), artifact), CompileError);
     for (const std::size_t size : {std::size_t{0}, std::size_t{3}, std::size_t{64}, artifact.code.size() / 2}) {
         Artifact cut = artifact;
         cut.code.resize(size);
-        CHECK_THROWS_AS(backend->load(kernel, cut), CompileError);
+        CHECK_THROWS_AS(backend->load(facts_of(kernel), cut), CompileError);
     }
-    check_scaling(*backend->load(kernel, artifact), 2);  // nothing of this harms the others
+    check_scaling(*backend->load(facts_of(kernel), artifact), 2);  // nothing of this harms the others
 }
 
 TEST_CASE("llvm backend: many threads compile, load, run and unload") {
@@ -161,7 +161,7 @@ TEST_CASE("llvm backend: many threads compile, load, run and unload") {
             for (int i = 0; i < 6; ++i) {
                 const double scale = 1 + thread + 10 * i;
                 const Kernel kernel = scaling_kernel(scale, host);
-                const std::unique_ptr<Module> module = backend->load(kernel, backend->compile(kernel, backend->source(kernel)));
+                const std::unique_ptr<Module> module = backend->load(facts_of(kernel), backend->compile(kernel, backend->source(kernel)));
                 check_scaling(*module, scale);
             }
         });
@@ -175,12 +175,12 @@ void load_many(int count, int most_mappings) {
     const std::unique_ptr<Backend> backend = make_llvm_backend();
     const Kernel kernel = scaling_kernel(3, host_cpu_target());
     const Artifact artifact = backend->compile(kernel, backend->source(kernel));
-    backend->load(kernel, artifact);
+    backend->load(facts_of(kernel), artifact);
     const int before = mappings_of_this_process();
     for (int round = 0; round < 2; ++round) {
         std::vector<std::unique_ptr<Module>> modules;
         const auto start = std::chrono::steady_clock::now();
-        for (int i = 0; i < count; ++i) modules.push_back(backend->load(kernel, artifact));
+        for (int i = 0; i < count; ++i) modules.push_back(backend->load(facts_of(kernel), artifact));
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         INFO(fmt::format("{} kernels: {:.0f} us each, {} mappings", count, 1e6 * seconds / count,
                          mappings_of_this_process() - before));

@@ -56,7 +56,7 @@ TEST_CASE("a helper compiles to the same bytes as this process") {
     REQUIRE(artifact);
     CHECK(artifact->code == work.backend->compile(work.kernel, work.source).code);
     CHECK(artifact->kernel_name == work.kernel.name);
-    CHECK(work.backend->load(work.kernel, *artifact) != nullptr);
+    CHECK(work.backend->load(facts_of(work.kernel), *artifact) != nullptr);
 }
 
 TEST_CASE("R16: a compiler that does not end is ended, and the message says which limit it was") {

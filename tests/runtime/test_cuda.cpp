@@ -22,7 +22,7 @@ void run(const Kernel& kernel, int rows_per_warp, bool senders) {
     CAPTURE(rows_per_warp);
     CAPTURE(senders);
     const auto backend = make_cuda_backend();
-    const auto module = backend->load(kernel, backend->compile(kernel, backend->source(kernel)));
+    const auto module = backend->load(facts_of(kernel), backend->compile(kernel, backend->source(kernel)));
     SampleData<T> data(!senders);
     const auto pointers = data.pointers();
     std::vector<DeviceBuffer> buffers;
@@ -97,14 +97,14 @@ TEST_CASE("cuda: nothing to do, and code that is not code") {
     const Kernel kernel = scaled_rows(current_device_target().name);
     const auto backend = make_cuda_backend();
     Artifact artifact = backend->compile(kernel, backend->source(kernel));
-    const auto module = backend->load(kernel, artifact);
+    const auto module = backend->load(facts_of(kernel), artifact);
     LaunchArguments launch;
     launch.buffers.resize(3);
     CHECK_NOTHROW(module->launch(launch, 0, 0));
     launch.buffers.resize(2);
     CHECK_THROWS_AS(module->launch(launch, 0, 1), InternalError);
     artifact.code = {1, 2, 3, 4, 5, 6, 7, 8};
-    CHECK_THROWS_AS(backend->load(kernel, artifact), DeviceError);
+    CHECK_THROWS_AS(backend->load(facts_of(kernel), artifact), DeviceError);
 }
 
 TEST_CASE("device_target: its own architecture, else the newest older one of the generation") {
@@ -123,5 +123,5 @@ TEST_CASE("cuda: without a driver every call says so") {
     CHECK_THROWS_AS(current_context(), DeviceError);
     CHECK_THROWS_AS(DeviceBuffer(8), DeviceError);
     const Kernel kernel = scaled_rows("sm_90a");
-    CHECK_THROWS_AS(make_cuda_backend()->load(kernel, Artifact{}), DeviceError);
+    CHECK_THROWS_AS(make_cuda_backend()->load(facts_of(kernel), Artifact{}), DeviceError);
 }

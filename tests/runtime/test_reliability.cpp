@@ -45,10 +45,7 @@ EngineOptions caching(const fs::path& directory) {
     return options;
 }
 
-Key key_of(Engine& engine, const Program& program) {
-    const Kernel& kernel = program.lowered().kernels[0];
-    return engine.key(kernel, engine.source(kernel));
-}
+Key key_of(const Program& program) { return Key::of_text(program.kernels()[0].key_text); }
 
 std::shared_ptr<Program> compile(Engine& engine, const Problem& problem, int order = 0) {
     return engine.compile(problem, {order, {}, {}}, engine.target("cpu"));
@@ -61,7 +58,7 @@ void plant_wrong_code(const fs::path& directory) {
     Engine engine(caching(directory));
     const auto wrong = compile(engine, layer(8, "norm")), right = compile(engine, layer(8));
     CHECK(wrong->kernels()[0].key != right->kernels()[0].key);
-    CHECK(engine.store().save(key_of(engine, *right), *wrong->kernels()[0].artifact, true));
+    CHECK(engine.store().save(key_of(*right), *wrong->kernels()[0].artifact, true));
 }
 
 bool ended_well(pid_t child) {
@@ -213,7 +210,7 @@ TEST_CASE("K5: an entry of the right key with the code of another kernel is comp
     {
         Engine engine(caching(directory.path()));
         const auto program = compile(engine, layer(8));
-        key = key_of(engine, *program);
+        key = key_of(*program);
         Artifact artifact = *program->kernels()[0].artifact;
         artifact.kernel_name = "another";
         CHECK(engine.store().save(key, artifact, true));
@@ -221,7 +218,7 @@ TEST_CASE("K5: an entry of the right key with the code of another kernel is comp
     Engine engine(caching(directory.path()));
     const auto program = compile(engine, layer(8));
     CHECK_FALSE(program->kernels()[0].cached);
-    CHECK(engine.store().load(key)->kernel_name == program->lowered().kernels[0].name);
+    CHECK(engine.store().load(key)->kernel_name == program->plan().kernels[0].name);
 }
 
 TEST_CASE("launches are counted") {

@@ -82,7 +82,7 @@ Access global(BufferId buffer, Affine base, std::int64_t lane_stride, std::int64
 
 CompiledKernel::CompiledKernel(const Kernel& kernel) : backend_(make_llvm_backend()) {
     const Artifact artifact = backend_->compile(kernel, backend_->source(kernel));
-    module_ = backend_->load(kernel, artifact);
+    module_ = backend_->load(facts_of(kernel), artifact);
 }
 
 void CompiledKernel::run(const std::vector<void*>& buffers, std::int64_t begin, std::int64_t end) const {

@@ -133,7 +133,8 @@ Deviation deviation_interpreted(const Experiment& e, const Target& target, const
 
 Deviation deviation_on_cpu(Engine& engine, const Experiment& e, const KernelRun& run) {
     const std::shared_ptr<Program> program = engine.compile(e.problem, e.request, engine.target("cpu"), run.options);
-    OperandMemory memory(program->lowered().edge.operands, e);
+    const Lowered lowered = program->lower();
+    OperandMemory memory(lowered.edge.operands, e);
     const ReceiverIndex index = receiver_index(e.graph);
     program->run_cpu(memory.pointers(), view_of(e.graph, index), run.threads);
     return deviation(e.expected, memory.outputs(), epsilon(e.problem.dtype));

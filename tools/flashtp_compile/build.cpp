@@ -32,10 +32,19 @@ struct BuildOptions {
     bool check = false;
 };
 
+/// A layer for one target and order: found in the cache, or lowered and put together when its kernels are compiled.
+struct Wanted {
+    Problem problem;
+    Request request;
+    Target target;
+    Lowered lowered;
+    std::shared_ptr<Program> program;  ///< null: to be compiled
+};
+
 /// A kernel to compile: what follows from lowering, which is quick and comes first.
 struct Job {
     std::string title;
-    Kernel kernel;
+    const Kernel* kernel;
     std::size_t size = 0;  ///< of the source: a guess at how long it takes
 };
 
@@ -71,42 +80,53 @@ class Progress {
     std::mutex mutex_;
 };
 
-std::vector<Job> jobs_of(Engine& engine, const BuildOptions& options) {
-    std::vector<Job> jobs;
+std::vector<Wanted> wanted(Engine& engine, const BuildOptions& options) {
+    std::vector<Wanted> all;
     const LoweringOptions lowering = lowering_options(options.request);
     for (const Problem& problem : load_layers(options.specs, options.request)) {
         for (const std::string& name : options.targets) {
             const Target target = engine.target(name);
             for (const int order : options.orders) {
-                Lowered lowered = lower_traced(problem, request_of(options.request, order), target, lowering);
-                for (Kernel& kernel : lowered.kernels) {
-                    const std::size_t size = engine.source(kernel).size();
-                    jobs.push_back({fmt::format("{} {} {}", target.name, problem.name, kernel.name), std::move(kernel), size});
-                }
+                const Request request = request_of(options.request, order);
+                Wanted& one = all.emplace_back(problem, request, target, Lowered{}, engine.find(problem, request, target, lowering));
+                if (!one.program) one.lowered = lower_traced(problem, request, target, lowering);
             }
         }
+    }
+    return all;
+}
+
+std::string title_of(const Wanted& one, const std::string& kernel) {
+    return fmt::format("{} {} {}", one.target.name, one.problem.name, kernel);
+}
+
+std::vector<Job> jobs_of(Engine& engine, const std::vector<Wanted>& all) {
+    std::vector<Job> jobs;
+    for (const Wanted& one : all) {
+        for (const Kernel& kernel : one.lowered.kernels)
+            jobs.push_back({title_of(one, kernel.name), &kernel, engine.source(kernel).size()});
     }
     // The longest first, so that no thread is left with one at the end.
     std::ranges::stable_sort(jobs, std::greater(), &Job::size);
     return jobs;
 }
 
-std::string line_of(const Job& job, const CompiledKernel& compiled, double seconds) {
+std::string line_of(const std::string& title, const CompiledKernel& compiled, double seconds) {
     const Artifact& artifact = *compiled.artifact;
     const std::string time = compiled.cached ? "cached" : fmt::format("{:.2f} s", seconds);
     // Where the compiler does not say, nothing is claimed.
     const bool counted = artifact.registers > 0;
     return fmt::format("{}  {:>7}  {:>3} registers  {:>6} B spilled  {:>9} bytes  {}", compiled.key.substr(0, 12), time,
                        counted ? fmt::to_string(artifact.registers) : "-", counted ? grouped(artifact.spill_bytes) : "-",
-                       grouped(static_cast<std::int64_t>(artifact.code.size())), job.title);
+                       grouped(static_cast<std::int64_t>(artifact.code.size())), title);
 }
 
 /// Returns whether it compiled.
 bool build(Engine& engine, const Job& job, Progress& progress) {
     const auto start = Clock::now();
     try {
-        const CompiledKernel compiled = engine.compile(job.kernel);
-        progress.line(stdout, line_of(job, compiled, std::chrono::duration<double>(Clock::now() - start).count()));
+        const CompiledKernel compiled = engine.compile(*job.kernel);
+        progress.line(stdout, line_of(job.title, compiled, std::chrono::duration<double>(Clock::now() - start).count()));
         return true;
     } catch (const std::exception& error) {
         progress.line(stderr, fmt::format("flashtp-compile: {}: {}", job.title, error.what()));
@@ -114,8 +134,14 @@ bool build(Engine& engine, const Job& job, Progress& progress) {
     }
 }
 
-std::size_t build_all(Engine& engine, const std::vector<Job>& jobs, int threads) {
-    Progress progress(jobs.size());
+void print_found(const Wanted& one, Progress& progress) {
+    if (!one.program) return;
+    const auto& kernels = one.program->kernels();
+    for (std::size_t k = 0; k < kernels.size(); ++k)
+        progress.line(stdout, line_of(title_of(one, one.program->plan().kernels[k].name), kernels[k], 0));
+}
+
+std::size_t build_all(Engine& engine, const std::vector<Job>& jobs, int threads, Progress& progress) {
     std::atomic<std::size_t> next{0}, failed{0};
     const auto work = [&] {
         for (std::size_t j = next++; j < jobs.size(); j = next++) failed += !build(engine, jobs[j], progress);
@@ -127,36 +153,36 @@ std::size_t build_all(Engine& engine, const std::vector<Job>& jobs, int threads)
     return failed;
 }
 
+/// All kernels are compiled: they are in memory.
+void assemble(Engine& engine, Wanted& one, const LoweringOptions& lowering) {
+    if (one.program) return;
+    std::vector<CompiledKernel> kernels;
+    for (const Kernel& kernel : one.lowered.kernels) kernels.push_back(engine.compile(kernel));
+    one.program = engine.assemble(one.problem, one.request, one.target, lowering, one.lowered, std::move(kernels));
+}
+
 /// Every program whose target runs here, against the oracle; the verdicts go into the cache. Returns how many failed.
-std::size_t check_all(Engine& engine, const BuildOptions& options) {
+std::size_t check_all(Engine& engine, std::vector<Wanted>& all) {
     std::size_t checked = 0, failed = 0;
-    for (const Problem& problem : load_layers(options.specs, options.request)) {
-        for (const std::string& name : options.targets) {
-            const Target target = engine.target(name);
-            if (!runs_here(target)) continue;
-            for (const int order : options.orders) {
-                ++checked;
-                try {
-                    const Request request = request_of(options.request, order);
-                    engine.self_check(*engine.compile(problem, request, target, lowering_options(options.request)));
-                } catch (const CompileError& error) {
-                    ++failed;
-                    fmt::print(stderr, "flashtp-compile: {} {}: {}\n", target.name, problem.name, error.what());
-                }
-            }
+    for (const Wanted& one : all) {
+        if (!runs_here(one.target)) continue;
+        ++checked;
+        try {
+            engine.self_check(*one.program);
+        } catch (const CompileError& error) {
+            ++failed;
+            fmt::print(stderr, "flashtp-compile: {} {}: {}\n", one.target.name, one.problem.name, error.what());
         }
     }
     fmt::print("{} programs compared with the oracle, {} failed\n", checked, failed);
     return failed;
 }
 
-/// The kernels of this build, whatever else the cache has.
-void write_pack(Engine& engine, const std::vector<Job>& jobs, const std::string& path) {
+/// What belongs to this build, whatever else the cache has.
+void write_pack(Engine& engine, const std::vector<Wanted>& all, const std::string& path) {
     std::map<std::string, std::vector<std::uint8_t>> entries;
-    for (const Job& job : jobs) {
-        const std::string source = engine.source(job.kernel);
-        const Key key = engine.key(job.kernel, source);
-        entries.try_emplace(key.hex(), to_bytes({key.text(), *engine.compile(job.kernel, source).artifact}));
+    for (const Wanted& one : all) {
+        for (PackEntry& entry : engine.entries(*one.program)) entries.try_emplace(entry.name, std::move(entry.bytes));
     }
     std::vector<PackEntry> list;
     for (auto& [name, bytes] : entries) list.push_back({name, std::move(bytes)});
@@ -165,18 +191,26 @@ void write_pack(Engine& engine, const std::vector<Job>& jobs, const std::string&
 
 int run(const BuildOptions& options) {
     const auto start = Clock::now();
+    const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
     Engine engine(engine_options(options.cache));
-    const std::vector<Job> jobs = jobs_of(engine, options);
-    const double lowering = std::chrono::duration<double>(Clock::now() - start).count();
+    std::vector<Wanted> all = wanted(engine, options);
+    const std::vector<Job> jobs = jobs_of(engine, all);
+    const double lowering = seconds();
+    std::size_t kernels = jobs.size();
+    for (const Wanted& one : all) kernels += one.program ? one.program->kernels().size() : 0;
+    Progress progress(kernels);
+    for (const Wanted& one : all) print_found(one, progress);
     const int threads = std::min<int>(options.jobs > 0 ? options.jobs : default_threads(), static_cast<int>(jobs.size()));
-    std::size_t failed = build_all(engine, jobs, threads);
-    if (failed == 0 && options.check) failed = check_all(engine, options);
-    if (failed == 0 && !options.pack.empty()) write_pack(engine, jobs, options.pack);
-    const double total = std::chrono::duration<double>(Clock::now() - start).count();
+    std::size_t failed = build_all(engine, jobs, threads, progress);
+    if (failed == 0) {
+        for (Wanted& one : all) assemble(engine, one, lowering_options(options.request));
+        if (options.check) failed = check_all(engine, all);
+        if (failed == 0 && !options.pack.empty()) write_pack(engine, all, options.pack);
+    }
     const std::string& place = engine.store().directory().string();
-    fmt::print("{} kernels in {:.2f} s (lowering {:.2f} s, {} jobs), cache {}\n", jobs.size(), total, lowering, threads,
-               place.empty() ? "off" : place);
-    if (failed > 0) fmt::print(stderr, "flashtp-compile: {} of {} kernels did not compile\n", failed, jobs.size());
+    fmt::print("{} kernels in {:.2f} s (look-up and lowering {:.3f} s, {} jobs), cache {}\n", kernels, seconds(), lowering,
+               std::max(threads, 1), place.empty() ? "off" : place);
+    if (failed > 0) fmt::print(stderr, "flashtp-compile: {} of {} kernels did not compile\n", failed, kernels);
     const bool stored = place.empty() || engine.store().counts().store_failures == 0;
     if (!stored) fmt::print(stderr, "flashtp-compile: the cache {} could not be written\n", place);
     return failed == 0 && stored ? exit_done : exit_failed;

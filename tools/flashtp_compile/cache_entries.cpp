@@ -20,7 +20,7 @@ int export_pack(const PackOptions& options) {
     Engine engine(engine_options(options.directory));
     std::vector<PackEntry> entries = engine.store().entries();
     std::erase_if(entries, [&](const PackEntry& entry) {
-        return !options.target.empty() && parse_entry(entry.bytes).artifact.target != options.target;
+        return !options.target.empty() && parse_entry(entry.bytes).target() != options.target;
     });
     const std::size_t count = entries.size();
     const auto bytes = pack_bytes(std::move(entries));
@@ -56,10 +56,11 @@ CacheEntry entry_of(Engine& engine, const std::string& prefix) { return parse_en
 int dump(const DumpOptions& options) {
     Engine engine(engine_options(options.directory));
     const CacheEntry entry = entry_of(engine, options.key);
-    const Artifact& artifact = entry.artifact;
-    write_output(options.output, options.what == "key"   ? entry.key_text
-                                 : options.what == "log" ? artifact.log
-                                                         : text_of(Bytes(artifact.code)));
+    const auto* record = std::get_if<Record>(&entry.content);
+    write_output(options.output, options.what == "key"   ? std::string_view(entry.key_text)
+                                 : record                ? std::string_view(record->text)
+                                 : options.what == "log" ? std::string_view(entry.artifact().log)
+                                                         : text_of(Bytes(entry.artifact().code)));
     return exit_done;
 }
 
@@ -107,7 +108,7 @@ void add_cache_entries(CLI::App& cache, int& result) {
     }
 
     auto dumped = std::make_shared<DumpOptions>();
-    CLI::App* one = add_command(cache, "dump", "Write the code of an entry (a cubin or an ELF object), its key or its log.",
+    CLI::App* one = add_command(cache, "dump", "Write the code of an entry (a cubin or an ELF object; a record is text), its key or its log.",
                                 "flashtp-compile cache dump 3f2a9c --what code -o kernel.cubin", dumped, &dump, result);
     one->add_option("KEY", dumped->key, "the beginning of its name")->required();
     one->add_option("--what", dumped->what)->check(CLI::IsMember({"code", "key", "log"}))->capture_default_str();

@@ -317,7 +317,7 @@ TEST_CASE("C18: entries and packs of every version can be read") {
     for (const auto& version : fs::directory_iterator(corpus)) {
         CAPTURE(version.path().string());
         const std::string old = read_text(version.path() / "kernel.entry"), packed = read_text(version.path() / "kernels.pack");
-        CHECK(parse_entry(bytes_of(old)).artifact.code == sample_artifact().code);
+        CHECK(parse_entry(bytes_of(old)).artifact().code == sample_artifact().code);
         CHECK(parse_pack_index(bytes_of(packed), packed.size()).size() == 1);
     }
 }

@@ -1,0 +1,64 @@
+// What a launch needs to know of a compiled request, without any of its IR. The cache keeps it, so that a program that was compiled
+// before runs without being lowered again.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compiler/pipeline.hpp"
+#include "ir/kernel.hpp"
+#include "runtime/arguments.hpp"
+
+namespace flashtp {
+
+/// A kernel from outside.
+struct KernelFacts {
+    std::string name;
+    bool receiver_rows = false;  ///< rows are receivers, else edges
+    bool adds_parts = false;     ///< warps that share a receiver add up in memory
+    int lanes = 1, warps_per_block = 1, rows_per_warp = 1;
+    int arguments = 0;               ///< pointers that it takes
+    std::int64_t chunks = 0;         ///< of all tasks
+    std::int64_t shared_bytes = 0;   ///< dynamic shared memory of a block (CUDA)
+    friend bool operator==(const KernelFacts&, const KernelFacts&) = default;
+};
+KernelFacts facts_of(const Kernel&);
+
+/// A matrix [rows][width] of a program's signature. Inputs that no kernel reads are part of it; their pointers may be null.
+struct ProgramOperand {
+    std::string name;
+    Role role = Role::input;
+    Row row = Row::edge;
+    std::int64_t width = 0;
+    DType dtype = DType::float32;
+    bool used = false;  ///< an output, or an input that some kernel reads
+    friend bool operator==(const ProgramOperand&, const ProgramOperand&) = default;
+};
+
+/// Where a kernel gets a tile, and whether it has to find zeros there.
+struct TileUse {
+    std::size_t kernel = 0, argument = 0, tile = 0;
+    bool zeroed = false;
+    friend bool operator==(const TileUse&, const TileUse&) = default;
+};
+
+struct LaunchPlan {
+    std::vector<ProgramOperand> operands;
+    std::vector<ProgramOperand> tiles;  ///< what kernels hand each other: arguments count them after the operands (CPU)
+    std::vector<TileUse> tile_uses;
+    std::int64_t tile_edges = 0;  ///< edges of a tile
+    std::vector<KernelFacts> kernels;
+    std::vector<ArgumentList> arguments;  ///< by kernel
+    std::vector<OutputRule> outputs;
+    bool deterministic = false;
+    friend bool operator==(const LaunchPlan&, const LaunchPlan&) = default;
+};
+LaunchPlan plan_of(const Lowered&, DType);
+
+std::string to_json(const LaunchPlan&);
+/// Throws UserError for text that describes no plan, or one that would read outside its own lists.
+LaunchPlan parse_launch_plan(std::string_view json);
+
+}  // namespace flashtp
