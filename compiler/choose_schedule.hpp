@@ -26,6 +26,7 @@ struct ScheduleKnobs {
     int rows_per_warp = 1;
     int prefetch = 0;              ///< edges
     std::int64_t tile_bytes = 0;   ///< of the weights of a tile and of their derivatives together; 0: no tile
+    friend bool operator==(const ScheduleKnobs&, const ScheduleKnobs&) = default;
 };
 /// Knobs that need less shared memory, or nothing when there are none left to turn.
 std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "compiler/choose_schedule.hpp"
@@ -22,6 +23,7 @@ struct LoweringOptions {
     std::optional<Factoring> factoring;
     std::optional<ScheduleKnobs> knobs;  ///< instead of default_knobs
     bool general = false;                ///< use the general schedule even where a special one applies (tests)
+    std::string tuned;                   ///< where the knobs come from, for explain; decides nothing
 };
 
 /// Every level of one request. The kernels run in order; their additions to one output add up.

@@ -20,6 +20,7 @@ enum class CopyMechanism {
 struct Target {
     Platform platform = Platform::cpu;
     std::string name;               ///< "sm_90a", "cpu", "cpu:x86-64-v3"
+    std::string device;             ///< "NVIDIA H200" where it is one of this machine; decides about no code
     // CUDA
     int compute_capability = 0;     ///< 90 for sm_90a
     CopyMechanism copy = CopyMechanism::plain;

@@ -164,7 +164,8 @@ Target find_target(const Engine& engine, const char* name) {
 
 std::string explain(const Program& program, bool json) {
     const auto explanation =
-        flashtp::explanation(program.problem(), program.request(), program.target(), program.lower(), program.kernels());
+        flashtp::explanation(program.problem(), program.request(), program.target(), program.lower(), program.kernels(),
+                             program.options().tuned);
     return json ? explanation.dump(2) : explanation_text(explanation);
 }
 
@@ -221,7 +222,8 @@ flashtp_status flashtp_compile(flashtp_engine* engine, const flashtp_request* re
             validate(wanted);
             Engine& e = engine->engine;
             const Target target = find_target(e, given.target ? given.target : "cpu");
-            *program = new flashtp_program{e.compile(problem, wanted, target), e.threads()};
+            if (given.edges < 0) throw ArgumentError(fmt::format("request.edges is {}; it must not be negative", given.edges));
+            *program = new flashtp_program{e.compile(problem, wanted, target, {}, size_class(given.edges)), e.threads()};
         },
         FLASHTP_INVALID_PROBLEM);
 }

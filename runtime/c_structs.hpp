@@ -77,6 +77,9 @@ inline flashtp_cache_counts cache_counts_struct(const StoreCounts& c) {
     result.other_key = rejects(Reject::other_key);
     result.lock_timeouts = c.lock_timeouts;
     result.evicted = c.evicted;
+    result.program_hits = c.program_hits;
+    result.program_misses = c.program_misses;
+    result.tuned_hits = c.tuned_hits;
     return result;
 }
 

@@ -93,7 +93,12 @@ Target device_target(int compute_capability) {
     return best;
 }
 
-Target current_device_target() { return device_target(current_device().compute_capability); }
+Target current_device_target() {
+    const DeviceFacts device = current_device();
+    Target target = device_target(device.compute_capability);
+    target.device = device.name;
+    return target;
+}
 
 void* current_context() { return CurrentContext().get(); }
 

@@ -33,7 +33,7 @@ bool fits(const Artifact& artifact, const Target& target, const std::string& nam
 Record record_of(const Program& program) {
     ProgramRecord record{program.plan(), {}};
     for (const CompiledKernel& kernel : program.kernels()) record.kernels.push_back(kernel.key_text);
-    return {EntryKind::program, fmt::format("program of {}", to_string(program.request())), program.target().name, to_text(record)};
+    return {EntryKind::program, to_string(program.request()), program.target().name, to_text(record)};
 }
 
 }  // namespace
@@ -196,7 +196,7 @@ std::shared_ptr<Program> Engine::find(const Problem& problem, const Request& req
     } catch (const CompileError&) {
         return nullptr;  // said when something has to be compiled
     }
-    const std::optional<Record> found = store_.load_record(program_key(problem, request, target, options, compiler));
+    const std::optional<Record> found = store_.load_record(program_key(problem, request, target, options, compiler), EntryKind::program);
     if (!found) return nullptr;
     ProgramRecord record;
     try {
@@ -223,12 +223,51 @@ std::shared_ptr<Program> Engine::make_program(const Problem& problem, const Requ
     return assemble(problem, request, target, options, lowered, compile_all(lowered.kernels));
 }
 
+std::optional<TunedSchedule> Engine::find_tuned(const Problem& problem, const Request& request, const Target& target, SizeClass size) {
+    const std::optional<Record> found = store_.load_record(tuned_key(problem, request, target, size), EntryKind::tuned);
+    if (!found) return std::nullopt;
+    try {
+        return parse_tuned(found->text);
+    } catch (const UserError& error) {
+        log_.warn_once("record", fmt::format("kernel cache: a tuned schedule is not used: {}", error.what()));
+        return std::nullopt;
+    }
+}
+
+bool Engine::save_tuned(const Problem& problem, const Request& request, const Target& target, SizeClass size,
+                        const TunedSchedule& schedule) {
+    const std::string title = fmt::format("{}, {} graphs", to_string(request), to_string(size));
+    return store_.save_record(tuned_key(problem, request, target, size), {EntryKind::tuned, title, target.name, to_text(schedule)}, true);
+}
+
+LoweringOptions Engine::tuned(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& given,
+                              SizeClass size) {
+    if (given.schedule || given.factoring || given.knobs || given.general) return given;
+    const std::optional<TunedSchedule> found = find_tuned(problem, request, target, size);
+    LoweringOptions options = given;
+    if (!found) return options;
+    options.knobs = found->knobs;
+    options.tuned = found->measured;
+    return options;
+}
+
 std::shared_ptr<Program> Engine::compile(const Problem& problem, const Request& request, const Target& target,
-                                         const LoweringOptions& options) {
+                                         const LoweringOptions& options, SizeClass size) {
     validate(request);
+    const LoweringOptions fastest = tuned(problem, request, target, options, size);
+    if (!fastest.knobs || options.knobs || !require_cached_) return compile_exactly(problem, request, target, fastest);
+    try {
+        return compile_exactly(problem, request, target, fastest);
+    } catch (const NotCachedError&) {
+        return compile_exactly(problem, request, target, options);  // the cache may have been filled before anything was measured
+    }
+}
+
+std::shared_ptr<Program> Engine::compile_exactly(const Problem& problem, const Request& request, const Target& target,
+                                                 const LoweringOptions& options) {
     // Programs say their problem's name, which the cache does not know.
     Key key = program_key(problem, request, target, options, "");
-    key.add("target", target.name).add("name", problem.name);
+    key.add("target", target.name).add("name", problem.name).add("tuned", options.tuned);
     return programs_.get(key.text(), [&] {
         const auto program = make_program(problem, request, target, options);
         if (self_check_ && runs_here(target)) self_check(*program);

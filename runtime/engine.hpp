@@ -18,6 +18,7 @@
 #include "runtime/once_map.hpp"
 #include "runtime/options.hpp"
 #include "runtime/program.hpp"
+#include "runtime/tuned.hpp"
 
 namespace flashtp {
 
@@ -30,12 +31,19 @@ class Engine {
     /// Compiles once for each distinct request, however many threads ask. Needs no device. Throws UserError for what the user
     /// asked, CompileError for what the toolchain refused or where there is none, for a kernel that failed its self-check, and
     /// NotCachedError where only cached kernels are allowed.
-    std::shared_ptr<Program> compile(const Problem&, const Request&, const Target&, const LoweringOptions& = {});
+    /// A schedule that was measured for graphs of this size is used where the options leave the choice open.
+    std::shared_ptr<Program> compile(const Problem&, const Request&, const Target&, const LoweringOptions& = {},
+                                     SizeClass = SizeClass::large);
 
     /// One kernel, through the cache.
     CompiledKernel compile(const Kernel&);
     /// The same for a source of our own; of the kernel only name and target count.
     CompiledKernel compile(const Kernel&, const std::string& source);
+    /// The options, with the schedule that the cache says is fastest where they leave the choice open.
+    LoweringOptions tuned(const Problem&, const Request&, const Target&, const LoweringOptions&, SizeClass);
+    /// What the cache says, and telling it.
+    std::optional<TunedSchedule> find_tuned(const Problem&, const Request&, const Target&, SizeClass);
+    bool save_tuned(const Problem&, const Request&, const Target&, SizeClass, const TunedSchedule&);
     /// A program all of whose kernels are in memory or in the cache, found without lowering; null where something is missing.
     std::shared_ptr<Program> find(const Problem&, const Request&, const Target&, const LoweringOptions& = {});
     /// Puts a program together, and into the cache; the kernels are those of `lowered`, in its order.
@@ -67,6 +75,7 @@ class Engine {
   private:
     std::vector<CompiledKernel> compile_all(const std::vector<Kernel>&);
     CompiledKernel make(const Kernel&, const std::string& source, const Key&);
+    std::shared_ptr<Program> compile_exactly(const Problem&, const Request&, const Target&, const LoweringOptions&);
     std::shared_ptr<Program> make_program(const Problem&, const Request&, const Target&, const LoweringOptions&);
     std::shared_ptr<const CompiledKernel> find_kernel(const std::string& key_text, const Target&, const std::string& name);
     bool is_allowed(const Artifact&, const Key&) const;

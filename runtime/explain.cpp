@@ -148,13 +148,14 @@ Occupancy occupancy_of(const Kernel& kernel, int registers) {
 }
 
 nlohmann::ordered_json explanation(const Problem& problem, const Request& request, const Target& target, const Lowered& lowered,
-                                   const std::vector<CompiledKernel>& compiled) {
+                                   const std::vector<CompiledKernel>& compiled, const std::string& tuned) {
     return Json{{"supported", true},
                 {"layer", problem.name},
                 {"request", to_string(request)},
                 {"target", target.name},
                 {"paths", lowered.paths.paths.size()},
                 {"reason", lowered.schedule.reason},
+                {"tuned", tuned.empty() ? "no" : tuned},
                 {"factoring", lowered.schedule.factoring},
                 {"cost", cost_json(problem, lowered)},
                 {"operands", operands_of(lowered, problem.dtype)},

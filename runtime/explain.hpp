@@ -8,8 +8,9 @@
 namespace flashtp {
 
 /// `compiled` is empty or has the kernels of `lowered` in its order; then registers and code size are the real ones.
+/// `tuned` is LoweringOptions::tuned.
 nlohmann::ordered_json explanation(const Problem&, const Request&, const Target&, const Lowered&,
-                                   const std::vector<CompiledKernel>& compiled);
+                                   const std::vector<CompiledKernel>& compiled, const std::string& tuned);
 /// The same as indented text.
 std::string explanation_text(const nlohmann::ordered_json& explanation);
 

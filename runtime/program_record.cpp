@@ -5,17 +5,12 @@
 
 #include "ir/error.hpp"
 #include "runtime/code_identity.hpp"
+#include "runtime/tuned.hpp"
 
 namespace flashtp {
 namespace {
 
 constexpr std::string_view plan_tag = "plan", kernel_tag = "kernel";
-
-std::string text_of(const ScheduleKnobs& k) {
-    const auto [channels, registers, split, operations, staged, stages, bytes, warps, blocks, rows, prefetch] = k;
-    return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", channels, registers, split, operations, staged, stages, bytes, warps, blocks,
-                       rows, prefetch);
-}
 
 }  // namespace
 
@@ -38,21 +33,25 @@ ProgramRecord parse_program_record(std::string_view text) {
     return record;
 }
 
-Key program_key(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options,
-                std::string_view toolchain) {
+void add_request(Key& key, const Problem& problem, const Request& request) {
     Problem nameless = problem;
     nameless.name.clear();
-    Key key;
-    key.add("schema", fmt::to_string(key_schema)).add("library", code_identity());
-    add_target(key, target);
-    key.add(toolchain_tag, toolchain);
     key.add("problem", to_json(nameless));
     key.add("order", fmt::to_string(request.order));
     key.add("outputs", fmt::to_string(fmt::join(request.outputs, ",")));
     key.add("absent", fmt::to_string(fmt::join(request.absent, ",")));
+}
+
+Key program_key(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options,
+                std::string_view toolchain) {
+    Key key;
+    key.add("schema", fmt::to_string(key_schema)).add("library", code_identity());
+    add_target(key, target);
+    key.add(toolchain_tag, toolchain);
+    add_request(key, problem, request);
     key.add("schedule", options.schedule ? to_json(*options.schedule) : "");
     key.add("factoring", options.factoring ? to_string(*options.factoring) : "");
-    key.add("knobs", options.knobs ? text_of(*options.knobs) : "");
+    key.add("knobs", options.knobs ? to_json(*options.knobs) : "");
     return key.add("general", options.general ? "yes" : "no");
 }
 

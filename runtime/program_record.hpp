@@ -22,6 +22,9 @@ std::string to_text(const ProgramRecord&);
 /// Throws UserError for anything that to_text does not write.
 ProgramRecord parse_program_record(std::string_view text);
 
+/// The problem without its name, and the request.
+void add_request(Key&, const Problem&, const Request&);
+
 /// Everything that decides what `lower` returns and what its kernels are compiled to: the request, the target, the schedule's options,
 /// the toolchain and code_identity() of the library that lowers. Names of problems are no part of it.
 Key program_key(const Problem&, const Request&, const Target&, const LoweringOptions&, std::string_view toolchain);

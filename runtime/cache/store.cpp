@@ -32,12 +32,14 @@ std::filesystem::path place_in(const Layer& layer, const std::string& name) {
 }
 
 void describe(const Artifact& artifact, StoredFile& file) {
+    file.kind = "kernel";
     file.kernel = artifact.kernel_name;
     file.target = artifact.target;
     file.self_check = artifact.self_check;
 }
 
 void describe(const Record& record, StoredFile& file) {
+    file.kind = record.kind == EntryKind::program ? "program" : "tuned";
     file.kernel = record.title;
     file.target = record.target;
 }
@@ -136,16 +138,16 @@ std::optional<Artifact> ArtifactStore::load(const Key& key) {
     return std::nullopt;
 }
 
-std::optional<Record> ArtifactStore::load_record(const Key& key) {
+std::optional<Record> ArtifactStore::load_record(const Key& key, EntryKind kind) {
     if (layers_.empty()) return std::nullopt;
     const std::string name = key.hex();
     for (const Layer& layer : layers_) {
         auto record = load_from<Record>(layer, key, name);
-        if (!record) continue;
-        ++record_hits_;
+        if (!record || record->kind != kind) continue;
+        ++(kind == EntryKind::program ? program_hits_ : tuned_hits_);
         return record;
     }
-    ++record_misses_;
+    program_misses_ += kind == EntryKind::program;
     return std::nullopt;
 }
 
@@ -292,7 +294,7 @@ std::string ArtifactStore::toolchain_of(const std::string& target) const {
 
 StoreCounts ArtifactStore::counts() const {
     StoreCounts counts{hits_, misses_, 0, stored_, failures_, read_only_hits_, lock_timeouts_, evicted_,
-                       record_hits_, record_misses_, {}};
+                       program_hits_, program_misses_, tuned_hits_, {}};
     for (std::size_t reason = 0; reason < rejects_.size(); ++reason) {
         counts.rejects[reason] = rejects_[reason];
         counts.rejected += rejects_[reason];

@@ -35,7 +35,8 @@ struct StoredFile {
     std::filesystem::path path;  ///< the file, or the pack that holds it
     std::string key;             ///< its name: 64 hexadecimal digits
     std::uint64_t bytes = 0;
-    std::string kernel, target, self_check;  ///< from its metadata; empty when the file is bad
+    std::string kind;                        ///< "kernel", "program" or "tuned"; empty when the file is bad, as are the next three
+    std::string kernel, target, self_check;  ///< from its metadata
     std::string problem;                     ///< empty, or why it would be rejected
 };
 
@@ -44,7 +45,7 @@ enum class Reject { untrusted, unreadable, damaged, other_key };
 struct StoreCounts {
     std::int64_t hits = 0, misses = 0, rejected = 0, stored = 0, store_failures = 0;
     std::int64_t read_only_hits = 0, lock_timeouts = 0, evicted = 0;
-    std::int64_t record_hits = 0, record_misses = 0;  ///< programs and tuned schedules; the others count kernels
+    std::int64_t program_hits = 0, program_misses = 0, tuned_hits = 0;  ///< of records; the others count kernels
     std::array<std::int64_t, 4> rejects{};  ///< by Reject
 };
 
@@ -60,7 +61,7 @@ class ArtifactStore {
     /// Whether the entry is on disk afterwards. An entry that is there and good stays, unless it is to be replaced.
     bool save(const Key&, const Artifact&, bool replace = false);
     /// The same for records, which have counters of their own.
-    std::optional<Record> load_record(const Key&);
+    std::optional<Record> load_record(const Key&, EntryKind);
     bool save_record(const Key&, const Record&, bool replace = false);
 
     struct Obtained {
@@ -111,7 +112,7 @@ class ArtifactStore {
     std::atomic<bool> refused_{false};  ///< the directory cannot be written: nothing is tried again
     std::vector<Layer> layers_;
     std::atomic<std::int64_t> hits_{0}, misses_{0}, stored_{0}, failures_{0}, read_only_hits_{0}, lock_timeouts_{0}, evicted_{0},
-        record_hits_{0}, record_misses_{0};
+        program_hits_{0}, program_misses_{0}, tuned_hits_{0};
     std::array<std::atomic<std::int64_t>, 4> rejects_{};
 };
 

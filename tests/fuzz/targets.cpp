@@ -70,7 +70,10 @@ void entry(FuzzInput input) {
     accept_or_refuse([&] {
         const CacheEntry parsed = parse_entry(bytes);
         require(to_bytes(parse_entry(to_bytes(parsed))) == to_bytes(parsed), "an entry does not survive writing");
-        if (const auto* record = std::get_if<Record>(&parsed.content)) parse_program_record(record->text);
+        if (const auto* record = std::get_if<Record>(&parsed.content)) {
+            accept_or_refuse([&] { parse_tuned(record->text); });
+            parse_program_record(record->text);
+        }
     });
 }
 

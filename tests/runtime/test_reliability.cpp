@@ -166,7 +166,8 @@ TEST_CASE("self-check: the verdict is kept in the entry") {
     {
         Engine engine(checking);
         for (const int order : {0, 1, 2}) compile(engine, layer(8), order);
-        for (const StoredFile& file : engine.store().list()) CHECK(file.self_check == self_check_passed);
+        for (const StoredFile& file : engine.store().list())
+            if (file.kind == "kernel") CHECK(file.self_check == self_check_passed);
     }
     Engine engine(checking);
     CHECK(compile(engine, layer(8))->kernels()[0].artifact->self_check == self_check_passed);

@@ -167,6 +167,17 @@ TEST_CASE("a target without its driver or compiler exits with 1") {
     CHECK(result.complains("driver"));
 }
 
+namespace {
+
+nlohmann::json entries_of(const nlohmann::json& list, std::string_view kind) {
+    nlohmann::json entries = nlohmann::json::array();
+    for (const auto& entry : list)
+        if (entry["kind"] == kind) entries.push_back(entry);
+    return entries;
+}
+
+}  // namespace
+
 TEST_CASE("build fills the cache once") {
     if (!have_cpu()) return;
     const Cli cli;
@@ -177,10 +188,12 @@ TEST_CASE("build fills the cache once") {
     const Result second = cli("build $/layers.json:3 --target cpu --orders 0,1");
     CHECK(second.says("cached"));
     CHECK(second.says("2 kernels"));
-    CHECK(cli("cache verify").says("4 entries, 0 bad"));
-    CHECK(nlohmann::json::parse(cli("cache stat --json").out)["entries"] == 4);
+    CHECK(cli("cache verify").says("8 entries, 0 bad"));  // four kernels, four programs
+    CHECK(nlohmann::json::parse(cli("cache stat --json").out)["entries"] == 8);
     const nlohmann::json list = nlohmann::json::parse(cli("cache list --json").out);
-    REQUIRE(list.size() == 4);
+    REQUIRE(list.size() == 8);
+    CHECK(entries_of(list, "kernel").size() == 4);
+    CHECK(entries_of(list, "program").size() == 4);
 
     const std::string path = list[0]["path"];
     write_text(path, read_text(path) + "x");
@@ -197,10 +210,10 @@ TEST_CASE("C20: kernels move by pack, keys are compared, and what is in no cache
     CHECK(cli("build $/layers.json --target cpu --orders 0,1 --pack $/built.pack").code == 0);
     CHECK(cli("cache export $/exported.pack").code == 0);
     CHECK(read_text(cli.path("built.pack")) == read_text(cli.path("exported.pack")));
-    CHECK(cli("cache import $/exported.pack --cache $/other").says("4 of 4 entries taken"));
-    CHECK(cli("cache verify --cache $/other").says("4 entries, 0 bad"));
+    CHECK(cli("cache import $/exported.pack --cache $/other").says("8 of 8 entries taken"));
+    CHECK(cli("cache verify --cache $/other").says("8 entries, 0 bad"));
 
-    const nlohmann::json list = nlohmann::json::parse(cli("cache list --json").out);
+    const nlohmann::json list = entries_of(nlohmann::json::parse(cli("cache list --json").out), "kernel");
     const std::string a = list[0]["key"], b = list[1]["key"];
     const Result differ = cli("cache explain " + a + " " + b);
     CHECK(differ.says("source-sha256"));
@@ -218,7 +231,7 @@ TEST_CASE("C20: kernels move by pack, keys are compared, and what is in no cache
     CHECK(missing.complains("is in no cache"));
     CHECK(missing.complains("toolchain:"));
     CHECK(cli(build, packed).code == 0);
-    CHECK(cli("cache clear").says("4 entries removed"));
+    CHECK(cli("cache clear").says("8 entries removed"));
     CHECK(cli("cache gc").says("0 entries removed"));
 }
 
@@ -226,7 +239,28 @@ TEST_CASE("build --check compares with the oracle and keeps the verdict") {
     if (!have_cpu()) return;
     const Cli cli;
     CHECK(cli("build $/layers.json --target cpu --orders 0,1 --check").says("4 programs compared with the oracle, 0 failed"));
-    for (const auto& entry : nlohmann::json::parse(cli("cache list --json").out)) CHECK(entry["self_check"] == "passed");
+    const nlohmann::json list = nlohmann::json::parse(cli("cache list --json").out);
+    for (const auto& entry : entries_of(list, "kernel")) CHECK(entry["self_check"] == "passed");
+}
+
+TEST_CASE("a tuned schedule is found again by a second process without measuring") {
+    if (!have_cpu()) return;
+    const Cli cli;
+    const std::string tune = "tune $/good.json --target cpu --orders 0 --edges 40 --edges-per-node 4";
+    const Result first = cli(tune);
+    CHECK(first.code == 0);
+    CHECK(first.says("the default takes"));
+    const Result second = cli(tune);
+    CHECK(second.says("known: "));
+    CHECK_FALSE(second.says("the default takes"));
+    CHECK(cli(tune + " --again").says("the default takes"));
+    const nlohmann::json tuned = entries_of(nlohmann::json::parse(cli("cache list --json").out), "tuned");
+    REQUIRE(tuned.size() == 1);
+    CHECK(tuned[0]["kernel"] == "order 0, small graphs");
+    CHECK(cli("explain $/good.json --orders 0 --edges 40").says("40 edges: "));
+    CHECK(cli("explain $/good.json --orders 0").says("tuned: no"));
+    cli("cache clear");
+    CHECK(cli("explain $/good.json --orders 0 --edges 40 --no-compile").says("tuned: no"));
 }
 
 TEST_CASE("K7: keys do not depend on where and by whom a kernel is compiled") {
@@ -238,7 +272,7 @@ TEST_CASE("K7: keys do not depend on where and by whom a kernel is compiled") {
                                      "cd / && ", "setarch --addr-no-randomize ", "TZ=Asia/Tokyo "}) {
         CHECK(cli(command, surroundings).code == 0);
     }
-    CHECK(nlohmann::json::parse(cli("cache stat --json --cache $/keys").out)["entries"] == 1);
+    CHECK(nlohmann::json::parse(cli("cache stat --json --cache $/keys").out)["entries"] == 2);  // a kernel and its program
 }
 
 TEST_CASE("C9: odd homes and read-only places do not matter to a compilation") {

@@ -28,6 +28,7 @@ struct BuildOptions {
     std::string cache, pack;
     std::vector<int> orders{0, 1, 2};
     RequestOptions request;
+    std::int64_t edges = 0;
     int jobs = 0;
     bool check = false;
 };
@@ -37,6 +38,7 @@ struct Wanted {
     Problem problem;
     Request request;
     Target target;
+    LoweringOptions options;
     Lowered lowered;
     std::shared_ptr<Program> program;  ///< null: to be compiled
 };
@@ -83,13 +85,15 @@ class Progress {
 std::vector<Wanted> wanted(Engine& engine, const BuildOptions& options) {
     std::vector<Wanted> all;
     const LoweringOptions lowering = lowering_options(options.request);
+    const SizeClass size = size_class(options.edges);
     for (const Problem& problem : load_layers(options.specs, options.request)) {
         for (const std::string& name : options.targets) {
             const Target target = engine.target(name);
             for (const int order : options.orders) {
                 const Request request = request_of(options.request, order);
-                Wanted& one = all.emplace_back(problem, request, target, Lowered{}, engine.find(problem, request, target, lowering));
-                if (!one.program) one.lowered = lower_traced(problem, request, target, lowering);
+                Wanted& one = all.emplace_back(problem, request, target, engine.tuned(problem, request, target, lowering, size));
+                one.program = engine.find(problem, request, target, one.options);
+                if (!one.program) one.lowered = lower_traced(problem, request, target, one.options);
             }
         }
     }
@@ -154,11 +158,11 @@ std::size_t build_all(Engine& engine, const std::vector<Job>& jobs, int threads,
 }
 
 /// All kernels are compiled: they are in memory.
-void assemble(Engine& engine, Wanted& one, const LoweringOptions& lowering) {
+void assemble(Engine& engine, Wanted& one) {
     if (one.program) return;
     std::vector<CompiledKernel> kernels;
     for (const Kernel& kernel : one.lowered.kernels) kernels.push_back(engine.compile(kernel));
-    one.program = engine.assemble(one.problem, one.request, one.target, lowering, one.lowered, std::move(kernels));
+    one.program = engine.assemble(one.problem, one.request, one.target, one.options, one.lowered, std::move(kernels));
 }
 
 /// Every program whose target runs here, against the oracle; the verdicts go into the cache. Returns how many failed.
@@ -203,7 +207,7 @@ int run(const BuildOptions& options) {
     const int threads = std::min<int>(options.jobs > 0 ? options.jobs : default_threads(), static_cast<int>(jobs.size()));
     std::size_t failed = build_all(engine, jobs, threads, progress);
     if (failed == 0) {
-        for (Wanted& one : all) assemble(engine, one, lowering_options(options.request));
+        for (Wanted& one : all) assemble(engine, one);
         if (options.check) failed = check_all(engine, all);
         if (failed == 0 && !options.pack.empty()) write_pack(engine, all, options.pack);
     }
@@ -230,6 +234,7 @@ void add_build(CLI::App& app, int& result) {
         ->capture_default_str();
     add_orders(*command, options->orders);
     command->add_option("-j,--jobs", options->jobs, "kernels compiled at a time; default: all cores")->check(CLI::Range(1, 1024));
+    command->add_option("--edges", options->edges, "about how many graphs will have; picks among tuned schedules; default: many");
     command->add_flag("--check", options->check,
                       "also compare with the oracle, where the target runs here, and keep the verdict");
     command->add_option("--pack", options->pack, "write the kernels of this build to a pack");

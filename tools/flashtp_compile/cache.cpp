@@ -26,15 +26,16 @@ std::vector<StoredFile> files_of(const CacheOptions& options, std::string& direc
 int list(const CacheOptions& options) {
     std::string directory;
     nlohmann::json json = nlohmann::json::array();
-    Table table({"key", "bytes", "target", "self check", "kernel"});
+    Table table({"key", "bytes", "target", "self check", "kind", "of"});
     for (const StoredFile& file : files_of(options, directory)) {
         const std::string kernel = file.problem.empty() ? file.kernel : "BAD: " + file.problem;
         table.add({file.key.substr(0, 12), grouped(static_cast<std::int64_t>(file.bytes)), file.target,
-                   file.self_check.empty() ? "-" : file.self_check, kernel});
+                   file.self_check.empty() ? "-" : file.self_check, file.kind, kernel});
         json.push_back({{"key", file.key},
                         {"path", file.path.string()},
                         {"bytes", file.bytes},
                         {"target", file.target},
+                        {"kind", file.kind},
                         {"kernel", file.kernel},
                         {"self_check", file.self_check},
                         {"problem", file.problem}});

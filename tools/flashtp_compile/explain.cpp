@@ -13,6 +13,7 @@ struct ExplainOptions {
     std::string target = "cpu", cache;
     std::vector<int> orders{0, 1, 2};
     RequestOptions request;
+    std::int64_t edges = 0;
     bool compile = true, json = false;
 };
 
@@ -20,12 +21,14 @@ using Json = nlohmann::ordered_json;
 
 Json explain(Engine& engine, const ExplainOptions& options, const Problem& problem, const Target& target, int order) {
     const Request request = request_of(options.request, order);
-    const Lowered lowered = lower_traced(problem, request, target, lowering_options(options.request));
+    const LoweringOptions lowering =
+        engine.tuned(problem, request, target, lowering_options(options.request), size_class(options.edges));
+    const Lowered lowered = lower_traced(problem, request, target, lowering);
     std::vector<CompiledKernel> compiled;
     if (options.compile) {
         for (const Kernel& kernel : lowered.kernels) compiled.push_back(engine.compile(kernel));
     }
-    return explanation(problem, request, target, lowered, compiled);
+    return explanation(problem, request, target, lowered, compiled, lowering.tuned);
 }
 
 /// A spec that breaks a rule is an answer here, and still wrong input.
@@ -71,6 +74,7 @@ void add_explain(CLI::App& app, int& result) {
     command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")
         ->capture_default_str();
     add_orders(*command, options->orders);
+    command->add_option("--edges", options->edges, "about how many graphs will have; picks among tuned schedules; default: many");
     command->add_flag("!--no-compile", options->compile, "predictions only; real registers need the compiler");
     command->add_flag("--json", options->json, "as JSON");
     add_cache_directory(*command, options->cache);

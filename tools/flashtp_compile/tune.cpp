@@ -1,11 +1,14 @@
-// tune: measures the schedules around the default one on this device.
+// tune: measures the schedules around the default one on this device, and keeps the winners in the cache.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
+#include <functional>
 #include <set>
 #include <thread>
 
 #include "ir/error.hpp"
+#include "runtime/self_check.hpp"
 #include "tools/flashtp_compile/bench_run.hpp"
 #include "tools/flashtp_compile/command.hpp"
 #include "tools/flashtp_compile/measure.hpp"
@@ -16,13 +19,16 @@ namespace {
 
 struct TuneOptions {
     std::vector<std::string> specs;
-    std::string cache;
+    std::string target = "cuda", cache;
     std::vector<int> orders{0, 1, 2};
-    std::vector<std::int64_t> edges{131'072};
+    std::vector<std::int64_t> edges;
     RequestOptions request;
     int edges_per_node = 64, jobs = 0, shown = 6;
-    bool wide = false;
+    bool wide = false, again = false;
 };
+
+/// A schedule must be this much faster than the default one to take its place: less is noise.
+constexpr double least_gain = 1.02;
 
 struct Candidate {
     ScheduleKnobs knobs;
@@ -50,6 +56,7 @@ std::vector<ScheduleKnobs> neighbours(const ScheduleKnobs& start, bool wide) {
     vary(&ScheduleKnobs::max_channels_per_lane, 1, 2);
     vary(&ScheduleKnobs::rows_per_warp, 1, 2, 4);
     vary(&ScheduleKnobs::warps_per_block, 2, 8);
+    vary(&ScheduleKnobs::prefetch, 0, start.prefetch + 4);
     return all;
 }
 
@@ -95,19 +102,40 @@ void compile_all(Engine& engine, const Problem& problem, const Request& request,
     fmt::print(stderr, "\r");
 }
 
-void measure(std::vector<Candidate>& all, const TuneOptions& options) {
+/// Seconds of a run of a program with so many edges.
+using Measure = std::function<double(const Program&)>;
+
+Measure measure_at(const Engine& engine, const Program& any, std::int64_t edges, int edges_per_node) {
+    const BenchGraph graph{edges, std::max<std::int64_t>(1, edges / edges_per_node), true};
+    if (any.target().platform == Platform::cpu)
+        return [=, &engine](const Program& program) { return time_on_cpu(program, graph, engine.threads(), Stopwatch::wall); };
+    const auto bench = std::make_shared<CudaBench>(any, graph);
+    return [bench](const Program& program) { return bench->time(program); };
+}
+
+void measure(const Engine& engine, std::vector<Candidate>& all, const TuneOptions& options) {
     const auto compiled = std::ranges::find_if(all, [](const Candidate& c) { return c.program != nullptr; });
     if (compiled == all.end()) throw CompileError("none of the schedules could be compiled");
     for (const std::int64_t edges : options.edges) {
-        const CudaBench bench(*compiled->program, {edges, std::max<std::int64_t>(1, edges / options.edges_per_node), true});
+        const Measure seconds = measure_at(engine, *compiled->program, edges, options.edges_per_node);
         for (Candidate& c : all) {
             try {
-                c.seconds.push_back(c.program ? bench.time(*c.program) : INFINITY);
+                c.seconds.push_back(c.program ? seconds(*c.program) : INFINITY);
             } catch (const DeviceError&) {
                 c.seconds.push_back(INFINITY);
             }
         }
     }
+}
+
+/// The fastest at a size, unless the default is as good.
+TunedSchedule winner(const std::vector<Candidate>& all, std::size_t size, std::int64_t edges, const Target& target) {
+    const auto best = std::ranges::min_element(all, {}, [&](const Candidate& c) { return c.seconds[size]; });
+    const double gain = all[0].seconds[size] / best->seconds[size];
+    const std::string where = target.device.empty() ? target.name : target.device;
+    const std::string measured = fmt::format("{}, {} edges: {:.2f} times as fast as the default", where, edges, gain);
+    if (gain < least_gain) return {{}, fmt::format("{}, {} edges: the default is the best of {}", where, edges, all.size())};
+    return {best->knobs, measured};
 }
 
 void print(const Problem& problem, int order, const std::vector<Candidate>& all, const TuneOptions& options) {
@@ -128,18 +156,41 @@ void print(const Problem& problem, int order, const std::vector<Candidate>& all,
     }
 }
 
-int run(const TuneOptions& options) {
+/// Prints what is known, and returns whether that is everything.
+bool known(Engine& engine, const Problem& problem, const Request& request, const Target& target, const TuneOptions& options) {
+    if (options.again) return false;
+    std::vector<std::string> lines;
+    for (const std::int64_t edges : options.edges) {
+        const auto found = engine.find_tuned(problem, request, target, size_class(edges));
+        if (!found) return false;
+        lines.push_back(fmt::format("{} {}, {} graphs: known: {}\n", problem.name, to_string(request), to_string(size_class(edges)),
+                                    found->measured));
+    }
+    for (const std::string& line : lines) fmt::print("{}", line);
+    return true;
+}
+
+void tune(Engine& engine, const Problem& problem, const Request& request, const Target& target, const TuneOptions& options) {
+    if (known(engine, problem, request, target, options)) return;
+    std::vector<Candidate> all = candidates(problem, request, target, options);
+    compile_all(engine, problem, request, target, options, all);
+    measure(engine, all, options);
+    print(problem, request.order, all, options);
+    for (std::size_t size = 0; size < options.edges.size(); ++size) {
+        const std::int64_t edges = options.edges[size];
+        engine.save_tuned(problem, request, target, size_class(edges), winner(all, size, edges, target));
+    }
+}
+
+int run(const TuneOptions& given) {
+    TuneOptions options = given;
     const std::vector<Problem> layers = load_layers(options.specs, options.request);
     Engine engine(engine_options(options.cache));
-    const Target target = engine.target("cuda");
+    const Target target = engine.target(options.target);
+    if (!runs_here(target)) user_error("--target {} does not run on this machine", options.target);
+    if (options.edges.empty()) options.edges = {target.platform == Platform::cuda ? 131'072 : 2'048};
     for (const Problem& problem : layers) {
-        for (const int order : options.orders) {
-            const Request request = request_of(options.request, order);
-            std::vector<Candidate> all = candidates(problem, request, target, options);
-            compile_all(engine, problem, request, target, options, all);
-            measure(all, options);
-            print(problem, order, all, options);
-        }
+        for (const int order : options.orders) tune(engine, problem, request_of(options.request, order), target, options);
     }
     return exit_done;
 }
@@ -148,12 +199,16 @@ int run(const TuneOptions& options) {
 
 void add_tune(CLI::App& app, int& result) {
     auto options = std::make_shared<TuneOptions>();
-    CLI::App* command = add_command(app, "tune", "Measure the schedules around the default one on this GPU.",
+    CLI::App* command = add_command(app, "tune", "Measure the schedules around the default one on this device; the cache keeps the winners.",
                                     "flashtp-compile tune examples/specs/sevennet-l3i5.json:2 --orders 0,1 --edges 2048,131072",
                                     options, &run, result);
     add_specs(*command, options->specs);
+    command->add_option("--target", options->target, "cuda or cpu: this device")->capture_default_str();
     add_orders(*command, options->orders);
-    command->add_option("--edges", options->edges, "sizes to measure at, comma separated")->delimiter(',')->capture_default_str();
+    command->add_option("--edges", options->edges, "sizes to measure at; default: 131,072 on a GPU, 2,048 on a CPU")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1 << 30));
+    command->add_flag("--again", options->again, "measure what the cache has, too");
     command->add_option("--edges-per-node", options->edges_per_node)->check(CLI::Range(1, 1 << 20))->capture_default_str();
     command->add_option("-j,--jobs", options->jobs, "compilations at a time; default: all cores");
     command->add_option("--show", options->shown, "schedules to print")->capture_default_str();

@@ -90,6 +90,8 @@ typedef struct flashtp_cache_counts {
     int64_t untrusted, unreadable, damaged, other_key; /* of the rejected: whose owner or mode is wrong, that could not be read,
                                                        * whose content is wrong, that hold another key */
     int64_t lock_timeouts, evicted;
+    int64_t program_hits, program_misses; /* requests that were found without lowering them, and that were not */
+    int64_t tuned_hits;                   /* schedules that `flashtp-compile tune` had measured */
 } flashtp_cache_counts;
 /* What this engine's kernel cache on disk did so far. */
 FLASHTP_API flashtp_status flashtp_engine_cache_counts(const flashtp_engine *engine, flashtp_cache_counts *counts);
@@ -113,6 +115,8 @@ typedef struct flashtp_request {
     const char *outputs; /* names separated by commas, a subset of the order's outputs; null or "": all */
     const char *absent;  /* cotangents that are zero and no operands: t_* at orders 2 and 3, d_t_* at order 3; null: none */
     const char *target;  /* null or "cpu": this host; "cuda": the current device; "sm_90a", "cpu:x86-64-v3", ... */
+    int64_t edges;       /* about how many the graphs will have, 0: many. Picks among schedules that `flashtp-compile tune` measured;
+                          * any program runs any graph */
 } flashtp_request;
 
 /* Compiles, or finds the result in memory or on disk. Needs no device, except for the target "cuda". */

@@ -1,4 +1,5 @@
 // Programs in the cache: found by what was asked, run without being lowered, and never those of another compiler.
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
@@ -45,7 +46,7 @@ void plant(const fs::path& directory, const Problem& problem, int order, const s
     Engine engine(cached_in(directory));
     const auto program = compiled(engine, problem, order);
     const Key key = engine.key(*program);
-    Record record = *engine.store().load_record(key);
+    Record record = *engine.store().load_record(key, EntryKind::program);
     ProgramRecord content = parse_program_record(record.text);
     change(content);
     record.text = to_text(content);
@@ -73,8 +74,8 @@ TEST_CASE("a second process finds a program and does not lower it") {
         CHECK(program->kernels()[0].cached);
         CHECK(self_check(*program, 2).empty());
         const StoreCounts counts = engine.store().counts();
-        CHECK(counts.record_hits == 1);
-        CHECK(counts.record_misses == 0);
+        CHECK(counts.program_hits == 1);
+        CHECK(counts.program_misses == 0);
         CHECK(counts.hits == 1);
     }
 }
@@ -106,12 +107,12 @@ TEST_CASE("K4: the program of another compiler is never used, its code is where 
     // Another library: the same record under a key that says so.
     Key other;
     for (const KeyField& field : fields) other.add(field.tag, field.tag == "library" ? "sources sha256:00" : field.value);
-    CHECK(engine.store().save_record(other, *engine.store().load_record(now)));
+    CHECK(engine.store().save_record(other, *engine.store().load_record(now, EntryKind::program)));
     fs::remove(engine.store().path_of(now));
     Engine again(cached_in(directory.path()));
     CHECK(again.find(small_layer(), {1, {}, {}}, again.target("cpu")) == nullptr);
     CHECK(compiled(again, small_layer(), 1)->kernels()[0].cached);
-    CHECK(again.store().counts().record_hits == 0);
+    CHECK(again.store().counts().program_hits == 0);
 }
 
 TEST_CASE("K4: any change of a source changes the compiler's identity, a copy of the tree does not") {
@@ -176,6 +177,83 @@ TEST_CASE("K1: whatever is asked for changes a program's key, the layer's name d
     options.knobs->prefetch = 5;
     keys.insert(hex_of(problem, {}, target, options));
     CHECK(keys.size() == 16);
+}
+
+TEST_CASE("a tuned schedule is found by a second process, for graphs of its class only") {
+    if (!have_llvm_backend()) return;
+    const TemporaryDirectory directory;
+    const Problem problem = small_layer();
+    const Request request{1, {}, {}};
+    TunedSchedule winner{{}, "measured"};
+    {
+        Engine engine(cached_in(directory.path()));
+        const Target target = engine.target("cpu");
+        winner.knobs = default_knobs(target, request, problem.dtype);
+        winner.knobs->operations_per_task = 7;
+        CHECK(engine.save_tuned(problem, request, target, SizeClass::small, winner));
+        CHECK(engine.find_tuned(problem, request, target, SizeClass::small) == winner);
+    }
+    Engine engine(cached_in(directory.path()));
+    const Target target = engine.target("cpu");
+    for (const std::int64_t edges : {1, 100, 2'048, 8'191}) {
+        const auto program = engine.compile(problem, request, target, {}, size_class(edges));
+        CHECK(program->options().knobs == winner.knobs);
+        CHECK(program->options().tuned == "measured");
+        CHECK(self_check(*program, 2).empty());
+    }
+    for (const std::int64_t edges : {0, 8'192, 65'536, 1'000'000})
+        CHECK_FALSE(engine.compile(problem, request, target, {}, size_class(edges))->options().knobs);
+    CHECK_FALSE(engine.compile(problem, {0, {}, {}}, target, {}, SizeClass::small)->options().knobs);
+    LoweringOptions given;
+    given.general = true;
+    CHECK_FALSE(engine.compile(problem, request, target, given, SizeClass::small)->options().knobs);
+    CHECK(engine.store().counts().tuned_hits > 0);
+    // A better winner takes its place; the default may be it.
+    CHECK(engine.save_tuned(problem, request, target, SizeClass::small, {{}, "the default"}));
+    CHECK_FALSE(engine.compile(problem, request, target, {}, SizeClass::small)->options().knobs);
+    engine.store().clear();
+    CHECK_FALSE(engine.find_tuned(problem, request, target, SizeClass::small));
+}
+
+TEST_CASE("a tuned schedule is never required") {
+    if (!have_llvm_backend()) return;
+    const TemporaryDirectory directory;
+    const Problem problem = small_layer();
+    const Request request{1, {}, {}};
+    EngineOptions strict = cached_in(directory.path());
+    strict.require_cached = true;
+    {
+        Engine engine(cached_in(directory.path()));
+        const Target target = engine.target("cpu");
+        engine.compile(problem, request, target);
+        ScheduleKnobs knobs = default_knobs(target, request, problem.dtype);
+        knobs.operations_per_task = 7;
+        engine.save_tuned(problem, request, target, SizeClass::large, {knobs, "measured"});
+    }
+    Engine engine(strict);
+    CHECK_FALSE(engine.compile(problem, request, engine.target("cpu"))->options().knobs);
+    CHECK_THROWS_AS(engine.compile(problem, {0, {}, {}}, engine.target("cpu")), NotCachedError);
+}
+
+TEST_CASE("a tuned schedule's record is read as it was written, and its key is that of the device and the request") {
+    ScheduleKnobs knobs;
+    knobs.stage_bytes = 12345;
+    knobs.staged = false;
+    for (const TunedSchedule& tuned : {TunedSchedule{knobs, "here"}, TunedSchedule{{}, ""}}) CHECK(parse_tuned(to_text(tuned)) == tuned);
+    for (const char* bad : {"", "knobs:0:\n", "knobs:2:{}\nmeasured:0:\n", "measured:0:\nknobs:0:\n"})
+        CHECK_THROWS_AS(parse_tuned(bad), UserError);
+    Target target = cuda_target("sm_90a");
+    std::set<std::string> keys;
+    const Problem problem = small_layer();
+    CHECK(tuned_key(small_layer("name"), {}, target, SizeClass::small).text() == tuned_key(problem, {}, target, SizeClass::small).text());
+    keys.insert(tuned_key(problem, {}, target, SizeClass::small).hex());
+    keys.insert(tuned_key(problem, {}, target, SizeClass::medium).hex());
+    keys.insert(tuned_key(problem, {1, {}, {}}, target, SizeClass::small).hex());
+    target.device = "NVIDIA H200";
+    keys.insert(tuned_key(problem, {}, target, SizeClass::small).hex());
+    target.device = "NVIDIA H100";
+    keys.insert(tuned_key(problem, {}, target, SizeClass::small).hex());
+    CHECK(keys.size() == 5);
 }
 
 TEST_CASE("a program's record is read as it was written, and nothing else is read") {

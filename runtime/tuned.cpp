@@ -1,0 +1,94 @@
+#include "runtime/tuned.hpp"
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "ir/error.hpp"
+#include "runtime/code_identity.hpp"
+#include "runtime/program_record.hpp"
+
+namespace flashtp {
+namespace {
+
+constexpr std::int64_t medium_edges = 8'192, large_edges = 65'536;
+constexpr std::string_view knobs_tag = "knobs", measured_tag = "measured";
+
+ScheduleKnobs parse_knobs(const std::string& text) {
+    ScheduleKnobs k;
+    try {
+        const nlohmann::json json = nlohmann::json::parse(text);
+        const auto get = [&](const char* name, auto& to) { json.at(name).get_to(to); };
+        get("max_channels_per_lane", k.max_channels_per_lane);
+        get("register_budget", k.register_budget);
+        get("split_extent", k.split_extent);
+        get("operations_per_task", k.operations_per_task);
+        get("staged", k.staged);
+        get("stages", k.stages);
+        get("stage_bytes", k.stage_bytes);
+        get("warps_per_block", k.warps_per_block);
+        get("min_blocks", k.min_blocks);
+        get("rows_per_warp", k.rows_per_warp);
+        get("prefetch", k.prefetch);
+        get("tile_bytes", k.tile_bytes);
+    } catch (const nlohmann::json::exception& error) {
+        user_error("its knobs cannot be read: {}", error.what());
+    }
+    return k;
+}
+
+}  // namespace
+
+SizeClass size_class(std::int64_t edges) {
+    if (edges <= 0 || edges >= large_edges) return SizeClass::large;
+    return edges >= medium_edges ? SizeClass::medium : SizeClass::small;
+}
+
+std::string_view to_string(SizeClass size) {
+    switch (size) {
+    case SizeClass::small: return "small";
+    case SizeClass::medium: return "medium";
+    case SizeClass::large: return "large";
+    }
+    return "";
+}
+
+std::string to_json(const ScheduleKnobs& k) {
+    // Names every member: a new knob does not compile until it is written, read and thereby part of every key.
+    const auto [channels, registers, split, operations, staged, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
+    return nlohmann::ordered_json{{"max_channels_per_lane", channels},
+                                  {"register_budget", registers},
+                                  {"split_extent", split},
+                                  {"operations_per_task", operations},
+                                  {"staged", staged},
+                                  {"stages", stages},
+                                  {"stage_bytes", bytes},
+                                  {"warps_per_block", warps},
+                                  {"min_blocks", blocks},
+                                  {"rows_per_warp", rows},
+                                  {"prefetch", prefetch},
+                                  {"tile_bytes", tile}}
+        .dump();
+}
+
+std::string to_text(const TunedSchedule& tuned) {
+    return Key().add(knobs_tag, tuned.knobs ? to_json(*tuned.knobs) : "").add(measured_tag, tuned.measured).text();
+}
+
+TunedSchedule parse_tuned(std::string_view text) {
+    const std::vector<KeyField> fields = key_fields(text);
+    if (fields.size() != 2 || fields[0].tag != knobs_tag || fields[1].tag != measured_tag) user_error("it is no tuned schedule");
+    TunedSchedule tuned{{}, fields[1].value};
+    if (!fields[0].value.empty()) tuned.knobs = parse_knobs(fields[0].value);
+    return tuned;
+}
+
+Key tuned_key(const Problem& problem, const Request& request, const Target& target, SizeClass size) {
+    Key key;
+    key.add("schema", fmt::to_string(key_schema)).add("library", code_identity());
+    add_target(key, target);
+    key.add("device", target.device);
+    add_request(key, problem, request);
+    return key.add("edges", to_string(size));
+}
+
+}  // namespace flashtp
