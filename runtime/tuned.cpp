@@ -23,6 +23,7 @@ ScheduleKnobs parse_knobs(const std::string& text) {
         get("split_extent", k.split_extent);
         get("operations_per_task", k.operations_per_task);
         get("staged", k.staged);
+        get("sums_through_shared", k.sums_through_shared);
         get("stages", k.stages);
         get("stage_bytes", k.stage_bytes);
         get("warps_per_block", k.warps_per_block);
@@ -54,12 +55,13 @@ std::string_view to_string(SizeClass size) {
 
 std::string to_json(const ScheduleKnobs& k) {
     // Names every member: a new knob does not compile until it is written, read and thereby part of every key.
-    const auto [channels, registers, split, operations, staged, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
+    const auto [channels, registers, split, operations, staged, sums, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
     return nlohmann::ordered_json{{"max_channels_per_lane", channels},
                                   {"register_budget", registers},
                                   {"split_extent", split},
                                   {"operations_per_task", operations},
                                   {"staged", staged},
+                                  {"sums_through_shared", sums},
                                   {"stages", stages},
                                   {"stage_bytes", bytes},
                                   {"warps_per_block", warps},
