@@ -63,7 +63,7 @@ CudaFunction load_function(Engine& engine, const std::string& name, const std::s
     Kernel kernel;
     kernel.name = name;
     kernel.target = engine.target("cuda");
-    const CompiledKernel compiled = engine.compile(kernel, source);
+    const auto compiled = engine.compile(kernel, source);
     const Driver& driver = Driver::get();
     CudaModule module = nullptr;
     CudaFunction function = nullptr;
