@@ -108,7 +108,7 @@ using Measure = std::function<double(const Program&)>;
 Measure measure_at(const Engine& engine, const Program& any, std::int64_t edges, int edges_per_node) {
     const BenchGraph graph{edges, std::max<std::int64_t>(1, edges / edges_per_node), true};
     if (any.target().platform == Platform::cpu)
-        return [=, &engine](const Program& program) { return time_on_cpu(program, graph, engine.threads(), Stopwatch::wall); };
+        return [=, &engine](const Program& program) { return time_on_cpu(program, graph, {engine.threads()}, Stopwatch::wall).front(); };
     const auto bench = std::make_shared<CudaBench>(any, graph);
     return [bench](const Program& program) { return bench->time(program); };
 }
