@@ -16,6 +16,7 @@
 #include "runtime/cache/pack.hpp"
 #include "runtime/options.hpp"
 #include "runtime/program_record.hpp"
+#include "runtime/tuned.hpp"
 
 namespace flashtp::test {
 namespace {
