@@ -9,9 +9,6 @@ namespace flashtp {
 
 namespace {
 
-/// A run of sums over lanes holds one sum a lane at the end.
-constexpr std::size_t longest_run = most_sums;
-
 std::string plus(std::string text, std::int64_t constant) {
     if (constant != 0) text += fmt::format(" {} {}", constant < 0 ? '-' : '+', constant < 0 ? -constant : constant);
     return text;
@@ -196,7 +193,7 @@ void TaskPrinter::lane_sums(const LaneSum& s, std::size_t first, std::size_t cou
 
 void TaskPrinter::operator()(const LaneSum& s) {
     if (dialect_.threads) {
-        for (std::size_t n = 0; n < s.src.size(); n += longest_run) lane_sums(s, n, std::min(longest_run, s.src.size() - n));
+        for (std::size_t n = 0; n < s.src.size(); n += most_sums) lane_sums(s, n, std::min(most_sums, s.src.size() - n));
         return;
     }
     for (std::size_t k = 0; k < s.src.size(); ++k) {
@@ -223,7 +220,7 @@ void TaskPrinter::reduce_run(const ReduceStore& s, std::size_t first, std::size_
 
 void TaskPrinter::operator()(const ReduceStore& s) {
     if (dialect_.threads) {
-        for (std::size_t n = 0; n < s.src.size(); n += longest_run) reduce_run(s, n, std::min(longest_run, s.src.size() - n));
+        for (std::size_t n = 0; n < s.src.size(); n += most_sums) reduce_run(s, n, std::min(most_sums, s.src.size() - n));
         return;
     }
     const Address start = address(s.to, true);

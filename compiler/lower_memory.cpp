@@ -7,6 +7,12 @@
 
 namespace flashtp {
 
+namespace {
+
+constexpr std::size_t fewest_through_shared = 9;  // measured: fewer sums over lanes are added up faster by shuffles
+
+}  // namespace
+
 // Whether something in the loop addresses rows of senders, and of edges, itself.
 std::pair<bool, bool> TaskLowering::addressed_rows(const std::vector<int>& statements) const {
     bool sender = false, edge = false;
@@ -212,9 +218,9 @@ void TaskLowering::store_staged(ValueId value, Block& block) {
                           slice_elements(value), false, modes_[value]});
 }
 
-// Shared memory to add up that many sums in, or -1: fewer are added up faster by shuffles (measured).
+// Shared memory to add up that many sums in, or -1.
 SharedId TaskLowering::scratch_for(std::size_t count) const {
-    return count > 8 && reduce_scratch(count, lanes_) <= sums_elements_ ? staging_ : -1;
+    return count >= fewest_through_shared && reduce_scratch(count, lanes_) <= sums_elements_ ? staging_ : -1;
 }
 
 // Neighbouring sums of one row (the harmonics of several l) are added up and leave together.
@@ -304,7 +310,7 @@ std::int64_t TaskLowering::most_sums_scratch() const {
         if (nest_.place(v).lane_sum && program_.is_output(v)) sums[program_.values[v].binding->operand] += program_.values[v].components;
     std::int64_t scratch = 0;
     for (const auto& [operand, count] : sums)
-        if (schedule_.sums_through_shared && count > 8) scratch = std::max(scratch, reduce_scratch(count, lanes_));
+        if (schedule_.sums_through_shared && count >= fewest_through_shared) scratch = std::max(scratch, reduce_scratch(count, lanes_));
     return scratch;
 }
 

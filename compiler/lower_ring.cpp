@@ -88,16 +88,16 @@ void TaskLowering::fill_edge(IntId stage, const Affine& position, Block& block) 
     copy_rows(s, e, Affine::of(stage, ring_.edge_elements), block);
 }
 
-// One lane issues the bulk copies of all edges; without any, the edges are dealt to teams of lanes.
+// Stages of several edges have no bulk copies: the edges are dealt to teams of lanes.
 void TaskLowering::fill_edges(IntId stage, const Affine& first, Block& block) {
     const IntId count = builder_.new_int("edges"), k = builder_.new_int("k");
     Affine left = Affine::of(last_);
     for (const auto& [variable, factor] : first.terms) left += Affine::of(variable, -factor);
     left += Affine(-first.constant);
     emit(block, IntMin{count, Affine(stage_edges_), left});
-    emit(block, StageFill{stage, Affine::of(count, ring_.bulk_bytes)});
+    emit(block, StageFill{stage, 0});
     For edges{k, Affine(0), Affine::of(count), 1, {}};
-    if (ring_.bulk_bytes == 0 && lanes_ % stage_edges_ == 0) edges.teams = static_cast<int>(stage_edges_);
+    if (lanes_ % stage_edges_ == 0) edges.teams = static_cast<int>(stage_edges_);
     const auto [s, e] = read_windows(first + Affine::of(k), edges.body);
     copy_rows(s, e, Affine::of(stage, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements), edges.body);
     emit(block, std::move(edges));
