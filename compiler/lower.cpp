@@ -80,13 +80,18 @@ BufferId BufferTable::pairs(const PairAxis& axis) {
     return static_cast<BufferId>(buffers.size()) - 1;
 }
 
-Kernel lower_to_kernel(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info) {
+Kernel empty_kernel(const KernelInfo& info, const Target& target) {
     Kernel kernel;
     kernel.name = info.name;
     kernel.header = info.header;
     kernel.target = target;
     kernel.compute = info.compute;
     kernel.lanes = lanes_of(target, size_of(info.compute));
+    return kernel;
+}
+
+Kernel lower_to_kernel(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info) {
+    Kernel kernel = empty_kernel(info, target);
     kernel.receiver_rows = schedule.receiver_stationary;
     kernel.warps_per_block = schedule.warps_per_block;
     kernel.min_blocks = schedule.min_blocks;

@@ -18,6 +18,9 @@ struct KernelInfo {
     DType compute = DType::float32;        ///< of registers
 };
 
+/// A kernel without tasks: its names, target, type of registers and lanes.
+Kernel empty_kernel(const KernelInfo&, const Target&);
+
 /// Takes no decision: loops, placements and copies follow from the schedule and the program.
 Kernel lower_to_kernel(const EdgeProgram&, const Schedule&, const Target&, const KernelInfo&);
 

@@ -296,12 +296,7 @@ class ProductLowering {
 
 Kernel lower_products(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info,
                       bool convolution) {
-    Kernel kernel;
-    kernel.name = info.name;
-    kernel.header = info.header;
-    kernel.target = target;
-    kernel.compute = info.compute;
-    kernel.lanes = lanes_of(target, size_of(info.compute));
+    Kernel kernel = empty_kernel(info, target);
     BufferTable buffers(program, info.dtype, convolution);
     std::vector<bool> written(program.operands.size(), false);
     for (const std::vector<Product>& group : read_products(program)) {
