@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -40,7 +41,7 @@ class Scheduler {
         schedule_.sums_through_shared = staged && knobs_.sums_through_shared;
         schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
         for (const PathGroup& group : groups()) add_group(group);
-        sort_by_cost();
+        share_out(sort_by_cost());
         schedule_.reason = reason();
         return std::move(schedule_);
     }
@@ -159,8 +160,8 @@ class Scheduler {
         return false;
     }
 
-    // Expensive tasks first: what starts last should be short.
-    void sort_by_cost() {
+    // Expensive tasks first: what starts last should be short. Returns the multiply-adds of each.
+    std::vector<std::int64_t> sort_by_cost() {
         std::vector<std::pair<std::int64_t, Task>> order;
         for (Task& task : schedule_.tasks) {
             PathGroup group;
@@ -170,9 +171,26 @@ class Scheduler {
         }
         std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
         schedule_.tasks.clear();
+        std::vector<std::int64_t> costs;
         for (auto& [cost, task] : order) {
-            (void)cost;
+            costs.push_back(cost);
             schedule_.tasks.push_back(std::move(task));
+        }
+        return costs;
+    }
+
+    // As few kernels as can be within the budget. Each task goes to the one that has least so far: expensive ones come first.
+    void share_out(const std::vector<std::int64_t>& costs) {
+        // What the tasks of a tile add up is zeroed before each kernel, so they are one.
+        if (knobs_.operations_per_kernel == 0 || schedule_.tile_edges > 0) return;
+        const std::int64_t total = std::accumulate(costs.begin(), costs.end(), std::int64_t{0}), budget = knobs_.operations_per_kernel;
+        const std::int64_t wanted = std::min<std::int64_t>((total + budget - 1) / budget, std::ssize(costs));
+        if (wanted < 2) return;
+        std::vector<std::int64_t> kernels(static_cast<std::size_t>(std::min(wanted, most_kernels)));
+        for (std::size_t t = 0; t < costs.size(); ++t) {
+            const auto least = std::ranges::min_element(kernels);
+            *least += costs[t];
+            schedule_.tasks[t].kernel = static_cast<int>(least - kernels.begin());
         }
     }
 
@@ -220,6 +238,7 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     knobs.register_budget = compute == DType::float32 ? row.register_budget : row.register_budget / 2;
     if (request.order >= 2) knobs.split_extent = 256;
     knobs.operations_per_task = 4000;  // beyond, straight-line code outgrows the instruction cache
+    knobs.operations_per_kernel = 12000;  // NVRTC takes a few seconds; its time grows faster than the code
     knobs.stages = row.stages;
     knobs.sums_through_shared = row.sums_through_shared;
     knobs.stage_bytes = row.stage_bytes;

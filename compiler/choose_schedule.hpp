@@ -17,6 +17,7 @@ struct ScheduleKnobs {
     int register_budget = 0;       ///< registers a lane may hold in accumulators and inputs
     int split_extent = 0;          ///< a lane axis this long is split by paths until all its channel copies fit; 0: never
     int operations_per_task = 0;   ///< straight-line multiply-adds of a task, all channel copies together
+    int operations_per_kernel = 0; ///< of all its tasks; with more, they are shared out to several kernels, which compile on their own
     bool staged = true;            ///< rows pass through shared memory; else direct loads and stores
     bool sums_through_shared = false;  ///< as in Schedule
     int stages = 0;

@@ -90,25 +90,39 @@ Kernel empty_kernel(const KernelInfo& info, const Target& target) {
     return kernel;
 }
 
-Kernel lower_to_kernel(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info) {
+namespace {
+
+/// One for each number that tasks name.
+std::vector<Kernel> kernels_without_tasks(const Schedule& schedule, const Target& target, const KernelInfo& info) {
     Kernel kernel = empty_kernel(info, target);
     kernel.receiver_rows = schedule.receiver_stationary;
     kernel.warps_per_block = schedule.warps_per_block;
     kernel.min_blocks = schedule.min_blocks;
     kernel.rows_per_warp = schedule.rows_per_warp;
+    std::vector<Kernel> kernels(static_cast<std::size_t>(kernel_count(schedule)), kernel);
+    if (kernels.size() == 1) return kernels;
+    for (std::size_t k = 0; k < kernels.size(); ++k) kernels[k].name += fmt::format("_part{}", k);
+    return kernels;
+}
 
+}  // namespace
+
+std::vector<Kernel> lower_to_kernels(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info) {
+    std::vector<Kernel> kernels = kernels_without_tasks(schedule, target, info);
+    // Of all tasks together: it makes no difference to an output which kernel adds to it.
     const std::vector<Nest> nests = build_nests(program, schedule);
     const std::vector<StoreModes> modes = choose_store_modes(nests, target.platform == Platform::cpu);
     BufferTable buffers(program, info.dtype, program.is_convolution());
     for (std::size_t t = 0; t < nests.size(); ++t) {
+        Kernel& kernel = kernels[static_cast<std::size_t>(schedule.tasks[t].kernel)];
         TaskLowering lowering(nests[t], schedule, target, modes[t], buffers, kernel.lanes, info.compute);
         kernel.tasks.push_back(lowering.run(fmt::format("task{}", t), path_comments(schedule.tasks[t], info)));
         kernel.shared_elements = std::max(kernel.shared_elements, lowering.shared_elements());
         if (lowering.uses_ring()) kernel.stages = schedule.ring.stages;
     }
     describe_outputs(program, nests, modes, buffers.buffers);
-    kernel.buffers = std::move(buffers.buffers);
-    return kernel;
+    for (Kernel& kernel : kernels) kernel.buffers = buffers.buffers;
+    return kernels;
 }
 
 }  // namespace flashtp

@@ -1,4 +1,4 @@
-// EdgeProgram + Schedule -> Kernel.
+// EdgeProgram + Schedule -> Kernels.
 #pragma once
 
 #include <string>
@@ -21,7 +21,8 @@ struct KernelInfo {
 /// A kernel without tasks: its names, target, type of registers and lanes.
 Kernel empty_kernel(const KernelInfo&, const Target&);
 
-/// Takes no decision: loops, placements and copies follow from the schedule and the program.
-Kernel lower_to_kernel(const EdgeProgram&, const Schedule&, const Target&, const KernelInfo&);
+/// Takes no decision: loops, placements and copies follow from the schedule and the program. The kernels run one after the other over
+/// memory that is zeroed once, before the first: what several of them write, each adds.
+std::vector<Kernel> lower_to_kernels(const EdgeProgram&, const Schedule&, const Target&, const KernelInfo&);
 
 }  // namespace flashtp

@@ -56,7 +56,7 @@ class KernelMaker {
     std::vector<Kernel> run(const Schedule& schedule) const {
         std::vector<Kernel> kernels;
         if (!parts_.before.statements.empty()) kernels.push_back(products(parts_.before, schedule, "_weights"));
-        kernels.push_back(trace_("lower", lower_to_kernel(parts_.main, schedule, target_, info_)));
+        for (Kernel& kernel : lower_to_kernels(parts_.main, schedule, target_, info_)) kernels.push_back(trace_("lower", std::move(kernel)));
         if (!parts_.after.statements.empty()) kernels.push_back(products(parts_.after, schedule, "_layer"));
         return kernels;
     }

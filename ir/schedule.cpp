@@ -33,12 +33,14 @@ OrderedJson loop_json(const Loop& loop) {
 OrderedJson task_json(const Task& task) {
     OrderedJson loops = OrderedJson::array();
     for (const Loop& loop : task.loops) loops.push_back(loop_json(loop));
-    return OrderedJson{{"paths", task.paths},
-                       {"lane_axis", task.lane_axis},
-                       {"channels_per_lane", task.channels_per_lane},
-                       {"channel_begin", task.channel_begin},
-                       {"channel_end", task.channel_end},
-                       {"loops", std::move(loops)}};
+    OrderedJson json{{"paths", task.paths},
+                     {"lane_axis", task.lane_axis},
+                     {"channels_per_lane", task.channels_per_lane},
+                     {"channel_begin", task.channel_begin},
+                     {"channel_end", task.channel_end},
+                     {"loops", std::move(loops)}};
+    if (task.kernel > 0) json["kernel"] = task.kernel;
+    return json;
 }
 
 std::string task_text(const Task& task) {
@@ -47,7 +49,8 @@ std::string task_text(const Task& task) {
     const std::string lanes = task.lane_axis < 0 ? std::string("lanes alike")
                                                  : fmt::format("lanes over axis {} channels [{}, {}), {} a lane", task.lane_axis,
                                                                task.channel_begin, task.channel_end, task.channels_per_lane);
-    return fmt::format("task: paths {}; {}; loops {}\n", fmt::join(task.paths, " "), lanes, loops.empty() ? "none" : loops);
+    const std::string kernel = task.kernel > 0 ? fmt::format("; kernel {}", task.kernel) : "";
+    return fmt::format("task: paths {}; {}; loops {}{}\n", fmt::join(task.paths, " "), lanes, loops.empty() ? "none" : loops, kernel);
 }
 
 /// One object of the file. Every key that is asked for is known; finish() refuses the others.
@@ -141,6 +144,7 @@ Task parse_task(const Json& json, const std::string& where) {
     object.integer("channels_per_lane", task.channels_per_lane, 1, 64);
     object.integer("channel_begin", task.channel_begin, 0, limits::max_row_width.value);
     object.integer("channel_end", task.channel_end, 1, limits::max_row_width.value);
+    object.integer("kernel", task.kernel, 0, most_kernels - 1);
     for (const Json& loop : object.list("loops")) task.loops.push_back(parse_loop(loop, object.name_of("loops")));
     object.finish();
     if (task.channel_end <= task.channel_begin) user_error("{}: channel_end must be above channel_begin", where);
@@ -170,6 +174,12 @@ ProductBlocks parse_products(const Json& json) {
 }
 
 }  // namespace
+
+int kernel_count(const Schedule& schedule) {
+    int last = 0;
+    for (const Task& task : schedule.tasks) last = std::max(last, task.kernel);
+    return last + 1;
+}
 
 std::string to_string(const Schedule& s) {
     std::string text =
@@ -239,6 +249,7 @@ Schedule parse_schedule(std::string_view text) {
     object.text("factoring", s.factoring);
     object.text("reason", s.reason);
     object.finish();
+    if (s.tile_edges > 0 && kernel_count(s) > 1) user_error("schedule: with tile_edges, all tasks are of kernel 0");
     return s;
 }
 

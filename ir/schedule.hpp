@@ -26,6 +26,7 @@ struct Task {
     int channels_per_lane = 1;
     std::int64_t channel_begin = 0, channel_end = 1;  ///< range of the lane axis; the last chunk may be ragged
     std::vector<Loop> loops;
+    int kernel = 0;  ///< the one of the request's kernels that it is part of
     friend bool operator==(const Task&, const Task&) = default;
 };
 
@@ -65,6 +66,11 @@ struct Schedule {
     std::string reason;         ///< why, for explain
     friend bool operator==(const Schedule&, const Schedule&) = default;
 };
+
+/// Tasks name kernels below this.
+constexpr std::int64_t most_kernels = 64;
+/// Kernels that the tasks are shared out to.
+int kernel_count(const Schedule&);
 
 std::string to_string(const Schedule&);
 std::string to_json(const Schedule&);

@@ -22,6 +22,7 @@ ScheduleKnobs parse_knobs(const std::string& text) {
         get("register_budget", k.register_budget);
         get("split_extent", k.split_extent);
         get("operations_per_task", k.operations_per_task);
+        get("operations_per_kernel", k.operations_per_kernel);
         get("staged", k.staged);
         get("sums_through_shared", k.sums_through_shared);
         get("stages", k.stages);
@@ -55,11 +56,12 @@ std::string_view to_string(SizeClass size) {
 
 std::string to_json(const ScheduleKnobs& k) {
     // Names every member: a new knob does not compile until it is written, read and thereby part of every key.
-    const auto [channels, registers, split, operations, staged, sums, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
+    const auto [channels, registers, split, operations, kernel, staged, sums, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
     return nlohmann::ordered_json{{"max_channels_per_lane", channels},
                                   {"register_budget", registers},
                                   {"split_extent", split},
                                   {"operations_per_task", operations},
+                                  {"operations_per_kernel", kernel},
                                   {"staged", staged},
                                   {"sums_through_shared", sums},
                                   {"stages", stages},

@@ -71,6 +71,7 @@ ScheduleKnobs draw_knobs(std::mt19937_64& rng, ScheduleKnobs knobs) {
     knobs.sums_through_shared = one_of(rng, {false, true});
     knobs.register_budget = one_of(rng, {0, 10, 40, 160});
     knobs.operations_per_task = one_of(rng, {0, 20, 200});
+    knobs.operations_per_kernel = one_of(rng, {0, 0, 10, 100});
     return knobs;
 }
 
