@@ -41,7 +41,7 @@ Record record_of(const Program& program) {
 Engine::Engine(EngineOptions options)
     : log_(options.log), store_(store_options(options), log_),
       require_cached_(options.require_cached.value_or(flag_of(environment::require_cached))),
-      self_check_(options.self_check.value_or(flag_of(environment::self_check))),
+      self_check_(options.self_check.value_or(flag_of(environment::self_check))), cache_verify_(flag_of(environment::cache_verify)),
       threads_(options.threads > 0 ? options.threads : default_threads()), helper_(find_compile_helper()),
       limits_{number_of(environment::compile_seconds, CompileLimits{}.seconds, 1),
               number_of(environment::compile_bytes, CompileLimits{}.bytes, 1)} {}
@@ -93,7 +93,14 @@ CompiledKernel Engine::make(const Kernel& kernel, const std::string& source, con
         return {key.hex(), std::make_shared<const Artifact>(std::move(*found)), true, key.text()};
     }
     auto [artifact, cached] = store_.obtain(key, accept, [&] { return run_compiler(*backend(kernel.target), kernel, source); });
+    if (cached && cache_verify_) compare_with_compiler(artifact, kernel, source);
     return {key.hex(), std::make_shared<const Artifact>(std::move(artifact)), cached, key.text()};
+}
+
+void Engine::compare_with_compiler(const Artifact& cached, const Kernel& kernel, const std::string& source) {
+    if (run_compiler(*backend(kernel.target), kernel, source).code == cached.code) return;
+    throw CompileError(fmt::format("kernel {} for {} compiles to other code than the cache has: its key lacks something that changes code",
+                                   kernel.name, kernel.target.name));
 }
 
 /// Throws for a kernel that failed its self-check. With self-checks on it is checked again: the failure may have been that of a device.
@@ -217,7 +224,7 @@ std::shared_ptr<Program> Engine::find(const Problem& problem, const Request& req
 
 std::shared_ptr<Program> Engine::make_program(const Problem& problem, const Request& request, const Target& target,
                                               const LoweringOptions& options) {
-    if (auto found = find(problem, request, target, options)) return found;
+    if (auto found = cache_verify_ ? nullptr : find(problem, request, target, options)) return found;
     Trace trace;
     const Lowered lowered = lower(problem, request, target, options, trace);
     return assemble(problem, request, target, options, lowered, compile_all(lowered.kernels));

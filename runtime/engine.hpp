@@ -79,13 +79,14 @@ class Engine {
     std::shared_ptr<Program> make_program(const Problem&, const Request&, const Target&, const LoweringOptions&);
     std::shared_ptr<const CompiledKernel> find_kernel(const std::string& key_text, const Target&, const std::string& name);
     bool is_allowed(const Artifact&, const Key&) const;
+    void compare_with_compiler(const Artifact& cached, const Kernel&, const std::string& source);
     std::string toolchain(const Target&);
     Artifact run_compiler(Backend&, const Kernel&, const std::string& source);
     std::string not_cached(const Kernel&, const Key&) const;
 
     Log log_;
     ArtifactStore store_;
-    bool require_cached_, self_check_;
+    bool require_cached_, self_check_, cache_verify_;
     int threads_;
     std::filesystem::path helper_;
     CompileLimits limits_;

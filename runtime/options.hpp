@@ -45,6 +45,10 @@ inline constexpr EnvironmentVariable self_check{
     "FLASHTP_SELF_CHECK", "0",
     "`1` compares a kernel with the exact evaluation on a small random problem before its first use; the verdict is kept in its "
     "cache entry, and a kernel that fails is not used."};
+inline constexpr EnvironmentVariable cache_verify{
+    "FLASHTP_CACHE_VERIFY", "0",
+    "`1` compiles every kernel that the cache has once more and compares: a difference is an error that names the kernel. For tests of "
+    "toolchains, since it takes as long as having no cache."};
 inline constexpr EnvironmentVariable compile_helper{
     "FLASHTP_COMPILE_HELPER", "searched: beside this library, `../bin`",
     "Path of `flashtp-compile`, in which large kernels are compiled so that a runaway compiler can be ended; `off` compiles "
@@ -63,10 +67,10 @@ inline constexpr EnvironmentVariable nvrtc{
 inline constexpr EnvironmentVariable llvm_plugin{"FLASHTP_LLVM_PLUGIN", "searched: beside this library, then the loader path",
                                                  "Path of `libflashtp_llvm.so`, the CPU back end."};
 
-inline constexpr EnvironmentVariable all[] = {cache,           cache_dir,          cache_path,     cache_trusted_uids, cache_group,
-                                              cache_max_bytes, cache_max_files,    cache_lock_seconds, require_cached, self_check,
-                                              compile_helper,  compile_seconds,    compile_bytes,  num_threads,        nvrtc,
-                                              llvm_plugin};
+inline constexpr EnvironmentVariable all[] = {
+    cache,           cache_dir,          cache_path,     cache_trusted_uids, cache_group,    cache_max_bytes, cache_max_files,
+    cache_lock_seconds, require_cached,  self_check,     cache_verify,       compile_helper, compile_seconds, compile_bytes,
+    num_threads,     nvrtc,              llvm_plugin};
 }  // namespace environment
 
 /// The variable's value; nothing when it is unset or empty, or when the process runs with more rights than its user

@@ -222,6 +222,21 @@ TEST_CASE("K5: an entry of the right key with the code of another kernel is comp
     CHECK(engine.store().load(key)->kernel_name == program->plan().kernels[0].name);
 }
 
+TEST_CASE("C16: kernels of the cache are compiled again and compared, where that is asked for") {
+    if (!have_llvm_backend()) return;
+    const TemporaryDirectory directory, damaged;
+    for (const int order : {0, 1, 2}) {
+        Engine engine(caching(directory.path()));
+        compile(engine, layer(8), order);
+    }
+    plant_wrong_code(damaged.path());
+    ::setenv("FLASHTP_CACHE_VERIFY", "1", 1);
+    Engine engine(caching(directory.path())), wrong(caching(damaged.path()));
+    for (const int order : {0, 1, 2}) CHECK(compile(engine, layer(8), order)->kernels()[0].cached);
+    CHECK_THROWS_WITH_AS(compile(wrong, layer(8)), doctest::Contains("compiles to other code than the cache has"), CompileError);
+    ::unsetenv("FLASHTP_CACHE_VERIFY");
+}
+
 TEST_CASE("launches are counted") {
     if (!have_llvm_backend()) return;
     Engine engine(memory_only());
