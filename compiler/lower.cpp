@@ -75,7 +75,8 @@ BufferId BufferTable::pairs(const PairAxis& axis) {
     table.name = name;
     table.kind = BufferKind::table;
     for (std::int64_t u = 0; u < axis.multiplicity; ++u)
-        for (std::int64_t v = u + 1; v < axis.multiplicity; ++v) table.table.push_back(static_cast<std::int32_t>(axis.second ? v : u));
+        for (std::int64_t v = u + 1; v < axis.multiplicity; ++v)
+            table.table.push_back(static_cast<std::int32_t>(axis.second ? v : u));
     buffers.push_back(std::move(table));
     return static_cast<BufferId>(buffers.size()) - 1;
 }
@@ -107,7 +108,8 @@ std::vector<Kernel> kernels_without_tasks(const Schedule& schedule, const Target
 
 }  // namespace
 
-std::vector<Kernel> lower_to_kernels(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info) {
+std::vector<Kernel> lower_to_kernels(const EdgeProgram& program, const Schedule& schedule, const Target& target,
+                                     const KernelInfo& info) {
     std::vector<Kernel> kernels = kernels_without_tasks(schedule, target, info);
     // Of all tasks together: it makes no difference to an output which kernel adds to it.
     const std::vector<Nest> nests = build_nests(program, schedule);

@@ -12,10 +12,10 @@ namespace flashtp {
 
 struct KernelInfo {
     std::string name;
-    std::vector<std::string> header;       ///< printed above the code
-    std::vector<std::string> path_names;   ///< by path id, for comments
-    DType dtype = DType::float32;          ///< of operands
-    DType compute = DType::float32;        ///< of registers
+    std::vector<std::string> header;      ///< printed above the code
+    std::vector<std::string> path_names;  ///< by path id, for comments
+    DType dtype = DType::float32;         ///< of operands
+    DType compute = DType::float32;       ///< of registers
 };
 
 /// A kernel without tasks: its names, target, type of registers and lanes.

@@ -5,6 +5,8 @@
 #include "ir/error.hpp"
 #include "ir/problem.hpp"
 #include "ir/target.hpp"
+#include "runtime/problem_file.hpp"
+#include "tests/support/run_kernel.hpp"
 
 using namespace flashtp;
 
@@ -13,13 +15,54 @@ TEST_CASE("deterministic: a GPU kernel that adds in no fixed order is refused, b
         "instructions": [[0, 0, 0, "uvu", true], [0, 1, 1, "uvu", true]], "deterministic": true})");
     const auto lowered = [&](const char* target, int order) {
         Trace trace;
-        return lower(problem, {order, {}, {}}, std::string_view(target).starts_with("sm") ? cuda_target(target) : cpu_target(std::string_view(target).substr(4)), {}, trace);
+        return lower(problem, {order, {}, {}},
+                     std::string_view(target).starts_with("sm") ? cuda_target(target)
+                                                                : cpu_target(std::string_view(target).substr(4)),
+                     {}, trace);
     };
     // Every receiver has one warp.
     CHECK(lowered("sm_90a", 0).schedule.deterministic);
-    CHECK_THROWS_WITH_AS(lowered("sm_90a", 1), doctest::Contains("deterministic: flashtp_order1 adds to d_x in no fixed order on sm_90a"),
-                         UserError);
+    CHECK_THROWS_WITH_AS(lowered("sm_90a", 1),
+                         doctest::Contains("deterministic: flashtp_order1 adds to d_x in no fixed order on sm_90a"), UserError);
     CHECK(lowered("cpu:x86-64-v3", 1).schedule.deterministic);
     problem.deterministic = false;
     CHECK(!lowered("sm_90a", 1).kernels.empty());
+}
+
+TEST_CASE("a request beyond the budget of operations has several kernels, which compute the same") {
+    const Problem problem =
+        parse_problem(R"({"irreps_in1": "40x0e+40x1o+40x2e", "irreps_in2": "0e+1o+2e", "irreps_out": "40x0e+40x1o+40x2e",
+        "instructions": [[0, 0, 0, "uvu", true], [0, 1, 1, "uvu", true], [1, 0, 1, "uvu", true], [1, 1, 2, "uvu", true], [2, 2, 0, "uvu", true]]})");
+    for (const Target& target : test::cuda_targets())
+        for (const int order : {0, 1, 2}) {
+            CAPTURE(target.name);
+            CAPTURE(order);
+            const Request request{order, {}, {}};
+            test::KernelRun run;
+            run.options.knobs = default_knobs(target, request, problem.dtype);
+            run.options.knobs->operations_per_kernel = 60;
+            Trace trace;
+            const Lowered split = lower(problem, request, target, run.options, trace);
+            REQUIRE(split.kernels.size() > 1);
+            for (std::size_t k = 0; k < split.kernels.size(); ++k)
+                CHECK(split.kernels[k].name == fmt::format("flashtp_order{}_part{}", order, k));
+            CHECK(test::complaint_interpreted({problem, request, {.edges = 20, .nodes = 5, .seed = 3}, 4}, target, run) == "");
+        }
+}
+
+TEST_CASE("the layers whose times are documented have one kernel; only the largest of examples/specs have more") {
+    const Target target = cuda_target("sm_90a");
+    const auto kernels = [&](const char* spec, int order) {
+        Trace trace;
+        const Problem problem = load_problems(FLASHTP_SOURCE_DIR "/examples/specs/" + std::string(spec)).at(0);
+        return lower(problem, {order, {}, {}}, target, {}, trace).kernels;
+    };
+    for (const int order : {0, 1, 2}) {
+        for (const char* spec : {"sevennet-l3i5.json:2", "mace-large.json:2", "nequip-l3.json:4"}) {
+            CAPTURE(spec);
+            REQUIRE(kernels(spec, order).size() == 1);
+            CHECK(kernels(spec, order)[0].name == fmt::format("flashtp_order{}", order));
+        }
+    }
+    CHECK(kernels("nequip-l5.json:4", 2).size() > 4);
 }

@@ -32,7 +32,12 @@ Schedule full_schedule() {
 }  // namespace
 
 TEST_CASE("schedule: JSON gives back the same schedule and the same bytes") {
-    for (const Schedule& s : {Schedule{}, full_schedule()}) {
+    Schedule two_kernels = full_schedule();
+    two_kernels.tile_edges = 0;
+    two_kernels.tasks[1].kernel = 1;
+    CHECK(kernel_count(two_kernels) == 2);
+    CHECK(contains(to_string(two_kernels), "loops edge > axis 3; kernel 1\n"));
+    for (const Schedule& s : {Schedule{}, full_schedule(), two_kernels}) {
         const std::string json = to_json(s);
         CHECK(parse_schedule(json) == s);
         CHECK(to_json(parse_schedule(json)) == json);
@@ -76,6 +81,8 @@ TEST_CASE("schedule: errors name the key and the rule") {
         {R"({"tasks": [{"paths": [0.5]}]})", "schedule task 0: paths must be an integer"},
         {R"({"tasks": [{"paths": [-1]}]})", "schedule task 0: paths = -1 must be from 0 to"},
         {R"({"tasks": [{"channel_begin": 4, "channel_end": 4}]})", "schedule task 0: channel_end must be above channel_begin"},
+        {R"({"tasks": [{"kernel": 64}]})", "schedule task 0: kernel = 64 must be from 0 to 63"},
+        {R"({"tasks": [{"kernel": 1}], "tile_edges": 8})", "schedule: with tile_edges, all tasks are of kernel 0"},
         {R"({"tasks": [{"loops": ["edges"]}]})",
          "schedule task 0: loops: \"edges\" is not one of chunk receiver edge axis; did you mean \"edge\"?"},
         {R"({"tasks": [{"loops": ["axis"]}]})", "an axis loop is written {\"axis\": number}"},

@@ -214,6 +214,7 @@ int run(const BuildOptions& options) {
     const std::string& place = engine.store().directory().string();
     fmt::print("{} kernels in {:.2f} s (look-up and lowering {:.3f} s, {} jobs), cache {}\n", kernels, seconds(), lowering,
                std::max(threads, 1), place.empty() ? "off" : place);
+    if (!place.empty()) fmt::print("{}", cache_line(engine.store()));
     if (failed > 0) fmt::print(stderr, "flashtp-compile: {} of {} kernels did not compile\n", failed, kernels);
     const bool stored = place.empty() || engine.store().counts().store_failures == 0;
     if (!stored) fmt::print(stderr, "flashtp-compile: the cache {} could not be written\n", place);

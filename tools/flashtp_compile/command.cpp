@@ -100,6 +100,12 @@ EngineOptions engine_options(const std::string& cache_directory, int threads) {
     return options;
 }
 
+std::string cache_line(const ArtifactStore& store) {
+    const StoreCounts counts = store.counts();
+    return fmt::format("kernel cache: {} hits, {} misses, {} rejected; programs: {} hits, {} misses\n", counts.hits, counts.misses,
+                       counts.rejected, counts.program_hits, counts.program_misses);
+}
+
 Lowered lower_traced(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options) {
     Trace trace;
     return lower(problem, request, target, options, trace);

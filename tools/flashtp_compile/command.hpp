@@ -62,6 +62,8 @@ std::vector<Problem> load_layers(const std::vector<std::string>& specs, const Re
 Problem load_layer(const std::string& spec, const RequestOptions&);
 
 EngineOptions engine_options(const std::string& cache_directory, int threads = 0);
+/// A line: what the kernel cache did for this command.
+std::string cache_line(const ArtifactStore&);
 Lowered lower_traced(const Problem&, const Request&, const Target&, const LoweringOptions&);
 
 /// Whole files. Throws UserError that names the file.

@@ -118,7 +118,8 @@ int run(const VerifyOptions& options) {
                                           {"results", results}}
                                .dump(2));
     } else {
-        fmt::print("{} outputs checked, {} beyond the bound 8 eps sqrt(n) S\n", outputs, failed);
+        fmt::print("{} outputs checked, {} beyond the bound 8 eps sqrt(n) S\n{}", outputs, failed,
+                   is_interpreted(options.target) ? "" : cache_line(engine.store()));
     }
     return failed == 0 ? exit_done : exit_failed;
 }
