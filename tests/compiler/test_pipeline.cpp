@@ -46,7 +46,7 @@ TEST_CASE("a request beyond the budget of operations has several kernels, which 
             REQUIRE(split.kernels.size() > 1);
             for (std::size_t k = 0; k < split.kernels.size(); ++k)
                 CHECK(split.kernels[k].name == fmt::format("flashtp_order{}_part{}", order, k));
-            CHECK(test::complaint_interpreted({problem, request, {.edges = 20, .nodes = 5, .seed = 3}, 4}, target, run) == "");
+            CHECK(test::complaint_interpreted(test::Experiment(problem, request, {.edges = 20}, 4), target, run) == "");
         }
 }
 
