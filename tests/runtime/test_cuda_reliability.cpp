@@ -35,6 +35,7 @@ struct CaptureApi {
     CudaStatus (*instantiate)(void**, void*, unsigned long long);
     CudaStatus (*launch)(void*, CudaStream);
     CudaStatus (*primary_state)(int, unsigned*, int*);
+    CudaStatus (*create_context)(CudaContext*, unsigned, int);
 
     CaptureApi() {
         std::string error;
@@ -45,6 +46,7 @@ struct CaptureApi {
         driver->bind(instantiate, "cuGraphInstantiateWithFlags");
         driver->bind(launch, "cuGraphLaunch");
         driver->bind(primary_state, "cuDevicePrimaryCtxGetState");
+        driver->bind(create_context, "cuCtxCreate_v2");
     }
 };
 
@@ -194,18 +196,53 @@ TEST_CASE("R7: a device that the caller did not choose stays asleep, and the cal
     CHECK(std::system(fmt::format("{} --test-case='R7: child*' --no-skip >/dev/null", self).c_str()) == 0);
 }
 
-TEST_CASE("R7: child: the second device only" * doctest::skip()) {
-    const CaptureApi api;
+namespace {
+
+/// The program is loaded and launched, with right results, and leaves the thread's context as it was.
+void check_in(CudaContext context) {
     const Driver& driver = Driver::get();
-    CudaContext context = nullptr, now = nullptr;
-    driver.check(driver.retain_primary(&context, 1), "cuDevicePrimaryCtxRetain");
-    driver.check(driver.push_context(context), "cuCtxPushCurrent");
+    CudaContext now = nullptr;
+    if (context) driver.check(driver.push_context(context), "cuCtxPushCurrent");
     Engine engine(memory_only());
     CHECK(self_check(*compile_for_device(engine), 1).empty());
     driver.check(driver.current_context(&now), "cuCtxGetCurrent");
     CHECK(now == context);
-    unsigned flags = 0;
-    int active = 1;
-    driver.check(api.primary_state(0, &flags, &active), "cuDevicePrimaryCtxGetState");
-    CHECK(active == 0);
+    if (context) driver.check(driver.pop_context(&now), "cuCtxPopCurrent");
+}
+
+void check_in_every_thread(CudaContext context) {
+    check_in(context);
+    std::thread(check_in, context).join();
+}
+
+}  // namespace
+
+TEST_CASE("R7: child: every context, in the main thread and in a new one" * doctest::skip()) {
+    const CaptureApi api;
+    const Driver& driver = Driver::get();
+    const auto first_is_active = [&] {
+        unsigned flags = 0;
+        int active = -1;
+        driver.check(api.primary_state(0, &flags, &active), "cuDevicePrimaryCtxGetState");
+        return active != 0;
+    };
+    CudaContext primary = nullptr, own = nullptr, first = nullptr;
+    driver.check(driver.retain_primary(&primary, 1), "cuDevicePrimaryCtxRetain");
+    check_in_every_thread(primary);
+    driver.check(api.create_context(&own, 0, 1), "cuCtxCreate");
+    driver.check(driver.pop_context(&own), "cuCtxPopCurrent");
+    check_in_every_thread(own);
+    CHECK_FALSE(first_is_active());
+    // Without a context programs run on the first device.
+    check_in_every_thread(nullptr);
+    CHECK(first_is_active());
+    driver.check(driver.retain_primary(&first, 0), "cuDevicePrimaryCtxRetain");
+    // One program where it is loaded in one device's context and launched in the other's.
+    Engine engine(memory_only());
+    driver.check(driver.push_context(primary), "cuCtxPushCurrent");
+    const auto program = compile_for_device(engine);
+    program->prepare();
+    CHECK(self_check(*program, 1).empty());
+    driver.check(driver.push_context(first), "cuCtxPushCurrent");
+    CHECK(self_check(*program, 1).empty());
 }
