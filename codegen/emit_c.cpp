@@ -85,7 +85,7 @@ void KernelPrinter::cuda_rows() {
     out_.line(
         fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
                     kernel_.warps_per_block));
-    out_.line("if (first_row >= static_cast<long long>(rows) * parts) return;");
+    out_.line("if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();");
     out_.line("const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);");
     out_.line("const int row_begin = static_cast<int>(first_row / parts);");
     out_.line("const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;");
@@ -133,6 +133,8 @@ void KernelPrinter::cuda_entry() {
     cuda_rows();
     cuda_switch();
     out_.close();
+    out_.line();
+    out_.line(fmt::format("extern \"C\" __global__ void {}_zero(const __grid_constant__ warp::Ranges ranges) {{ warp::zero(ranges); }}", kernel_.name));
 }
 
 void KernelPrinter::cpp_entry() {

@@ -13,6 +13,7 @@ namespace flashtp {
 /// CUDA: `extern "C" __global__ void NAME(one pointer a buffer that is not a table, int rows, int rows_per_warp)`, with
 /// warps_per_block * 32 threads a block, grid (blocks_of_rows, chunks of all tasks), and `shared_bytes(kernel)` of dynamic shared
 /// memory: the warps' regions, each rounded up to 128 bytes, then the warps' barriers.
+/// `NAME_zero(warp::Ranges)` in the same module zeroes memory, a row of blocks a range; NAME may be launched while it runs.
 /// C++: `extern "C" void NAME(void* const* buffers, std::int64_t row_begin, std::int64_t row_end)` runs all tasks for the rows.
 std::string emit_c(const Kernel&, const Dialect&);
 

@@ -118,7 +118,7 @@ void TaskPrinter::advance_windows(const Affine& position) {
 }
 
 void TaskPrinter::operator()(const PartOfEdges& s) {
-    if (dialect_.threads) out_.line(fmt::format("if (!part.narrow({}, {})) return;", name(s.begin), name(s.end)));
+    if (dialect_.threads) out_.line(fmt::format("if (!part.narrow({}, {})) return warp::zeros_ready();", name(s.begin), name(s.end)));
 }
 
 // ---- additions in bulk --------------------------------------------------------------------------------------------------------
@@ -134,6 +134,10 @@ void TaskPrinter::operator()(const BulkReduce& s) {
 
 void TaskPrinter::operator()(const BulkEnd&) {
     if (dialect_.threads) out_.line("warp::end_bulk();");
+}
+
+void TaskPrinter::operator()(const ZerosReady&) {
+    if (dialect_.threads) out_.line("warp::zeros_ready();");
 }
 
 void TaskPrinter::operator()(const SyncWarp&) {

@@ -59,6 +59,7 @@ class TaskPrinter {
     void operator()(const BulkReduce&);
     void operator()(const BulkEnd&);
     void operator()(const PartOfEdges&);
+    void operator()(const ZerosReady&);
     void operator()(const SyncWarp&);
 
   private:

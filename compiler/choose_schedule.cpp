@@ -214,7 +214,7 @@ class Scheduler {
 
 }  // namespace
 
-ScheduleKnobs default_knobs(const Target& target, const Request& request, DType compute) {
+ScheduleKnobs default_knobs(const Target& target, const Request& request, DType compute, SizeClass size) {
     ScheduleKnobs knobs;
     if (target.platform == Platform::cpu) {
         // Two vectors of channels share what an edge costs once (indices, prefetches, harmonics) and read whole cache lines. Beyond
@@ -244,6 +244,11 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     knobs.stage_bytes = row.stage_bytes;
     knobs.min_blocks = row.min_blocks;
     knobs.rows_per_warp = row.rows_per_warp;
+    if (request.order >= 2 && size != SizeClass::large) {
+        // More and smaller tasks end more evenly; what they compute twice costs more than that where the device is full.
+        knobs.register_budget = compute == DType::float32 ? 130 : 65;
+        knobs.min_blocks = 2;
+    }
     return knobs;
 }
 

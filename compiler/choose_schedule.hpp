@@ -31,7 +31,10 @@ struct ScheduleKnobs {
 };
 /// Knobs that need less shared memory, or nothing when there are none left to turn.
 std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);
-ScheduleKnobs default_knobs(const Target&, const Request&, DType compute);
+
+/// Graphs within a class share their best schedule, or nearly: what it depends on is how much of a device they fill.
+enum class SizeClass { small, medium, large };
+ScheduleKnobs default_knobs(const Target&, const Request&, DType compute, SizeClass = SizeClass::large);
 
 /// What the caller wants whatever it costs.
 struct ScheduleDemands {

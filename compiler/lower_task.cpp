@@ -45,6 +45,8 @@ KernelTask TaskLowering::run(std::string name, std::vector<std::string> comments
     task.ints = {"chunk", "row_begin", "row_end"};
     plan_shared();
     const bool grid_chunks = nest_.find_loop(LoopKind::chunk) == 0;
+    const bool gpu = target_.platform == Platform::cuda;
+    if (gpu && nest_.find_loop(LoopKind::receiver) < 0) emit(task.body, ZerosReady{});
     task.chunks = grid_chunks ? chunks_ : 1;
     region(0, all_statements(), task.body);
     if (!reduced_.empty()) emit(task.body, BulkEnd{});
@@ -178,6 +180,7 @@ void TaskLowering::receiver_loop(int depth, const std::vector<int>& statements, 
         emit(block, IntLet{half_, Affine(0)});
     }
     if (uses_ring()) begin_ring(Affine::of(begin), Affine::of(last_), block);
+    if (gpu) emit(block, ZerosReady{});  // the first rows are on their way
     For rows{receiver_, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
     if (gpu) emit(rows.body, IntMin{end, Affine::of(next_end), Affine::of(last_)});
     else emit(rows.body, IntLet{end, Affine::of(next_end)});

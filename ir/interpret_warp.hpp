@@ -47,6 +47,7 @@ class Warp {
     std::size_t operator()(const PartOfEdges*);
     std::size_t operator()(const BulkReduce*);
     std::size_t operator()(const BulkEnd*);
+    std::size_t operator()(const ZerosReady*) { return next_; }
     std::size_t operator()(const SyncWarp*);
 
   private:

@@ -173,6 +173,8 @@ struct BulkReduce {
 };
 /// Waits until no group of this warp still reads shared memory: before a task ends.
 struct BulkEnd { friend bool operator==(const BulkEnd&, const BulkEnd&) = default; };
+/// A kernel starts while its outputs are being zeroed: from here on they are zero. On a GPU it comes before the first write.
+struct ZerosReady { friend bool operator==(const ZerosReady&, const ZerosReady&) = default; };
 struct SyncWarp { friend bool operator==(const SyncWarp&, const SyncWarp&) = default; };
 
 /// With `teams` the lanes form that many teams of equal size, and iteration i runs on team i, for at most that many iterations: the
@@ -185,7 +187,7 @@ struct If { Affine a, b; Block body; bool operator==(const If&) const; };
 
 using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, IntPut, IntGet, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
                                 Prefetch, CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
-                                WindowRead, PartOfEdges, BulkReduce, BulkEnd, SyncWarp>;
+                                WindowRead, PartOfEdges, BulkReduce, BulkEnd, ZerosReady, SyncWarp>;
 struct KernelStatement {
     KernelNode node;
     friend bool operator==(const KernelStatement&, const KernelStatement&) = default;

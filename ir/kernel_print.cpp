@@ -87,6 +87,7 @@ class Printer {
     }
     void operator()(const BulkEnd&) { text("bulk end"); }
     void operator()(const PartOfEdges& s) { integer("part of edges ", s.begin), integer(" .. ", s.end); }
+    void operator()(const ZerosReady&) { text("zeros ready"); }
     void operator()(const SyncWarp&) { text("sync"); }
 
   private:

@@ -56,6 +56,7 @@ class TaskVerifier {
         require(kernel_.receiver_rows && kernel_.target.platform == Platform::cuda, "only receivers on a GPU are split");
         assign_int(s.begin), assign_int(s.end);
     }
+    void operator()(const ZerosReady&) { zeros_ready_ = true; }
     void operator()(const SyncWarp&) {}
 
   private:
@@ -102,6 +103,7 @@ class TaskVerifier {
     Scope ints_, registers_;
     std::vector<IntId> fixed_;  ///< variables and ends of the loops around the statement
     std::vector<bool> windows_open_;
+    bool zeros_ready_ = false;
     std::optional<std::vector<std::int64_t>> divisors_;  ///< of the integers, once an asynchronous copy asks
 };
 

@@ -45,6 +45,7 @@ void TaskVerifier::reads_global(BufferId id) const {
 void TaskVerifier::writes_global(BufferId id, StoreMode mode) const {
     const Buffer& b = operand(id);
     if (b.operand && b.operand->role != Role::output) fail("input {} is written", b.name);
+    if (kernel_.target.platform == Platform::cuda && !zeros_ready_) fail("{} is written before its zeros are ready", b.name);
     if (mode != StoreMode::atomic) return;
     if (!b.shared_rows) fail("atomic additions to {}, whose rows are not shared", b.name);
     if (!b.zeroed) fail("atomic additions to {}, which is not zeroed", b.name);

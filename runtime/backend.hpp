@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,10 +32,17 @@ struct LaunchShape {
     int part_edges = 0;     ///< edges of every part but the last, which takes the rest
 };
 
+/// Device memory, 16-byte aligned; a multiple of 4 bytes.
+struct MemoryRange {
+    void* data = nullptr;
+    std::uint64_t bytes = 0;
+};
+
 struct LaunchArguments {
     std::vector<void*> buffers;   ///< in the order of Kernel::buffers without tables; index buffers may be null where the kernel allows
     std::int64_t rows = 0;        ///< receivers or edges, as Kernel::receiver_rows says
     LaunchShape shape;
+    std::span<const MemoryRange> zeroed;  ///< CUDA: before the kernel writes
     void* stream = nullptr;       ///< CUstream; ignored on the CPU
 };
 

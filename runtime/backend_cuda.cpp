@@ -32,6 +32,14 @@ constexpr std::size_t most_arguments = 64;
 /// Limits of a launch: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 constexpr std::int64_t largest_grid_x = 2147483647, largest_grid_y = 65535;
 
+/// warp::Ranges of the code's prelude.
+struct ZeroedRanges {
+    static constexpr std::size_t most = 16;
+    std::array<MemoryRange, most> range;
+};
+constexpr unsigned zero_threads = 256;
+constexpr std::uint64_t most_zero_blocks = 1024;
+
 class CudaKernel final : public Module {
   public:
     CudaKernel(const KernelFacts& kernel, const Artifact& artifact)
@@ -61,6 +69,7 @@ class CudaKernel final : public Module {
   private:
     void load(const Artifact&);
     void allow_shared_memory() const;
+    void zero(std::span<const MemoryRange>, CudaStream) const;
     std::int64_t blocks(std::int64_t rows, std::int64_t rows_per_warp) const;
 
     std::string name_;
@@ -73,15 +82,17 @@ class CudaKernel final : public Module {
     std::int64_t shared_bytes_;
     std::int64_t parts_;
     std::size_t arguments_;
+    bool overlaps_ = false;  ///< may start while its outputs are being zeroed
     CudaContext context_ = nullptr;
     CudaModule module_ = nullptr;
-    CudaFunction function_ = nullptr;
+    CudaFunction function_ = nullptr, zero_ = nullptr;
 };
 
 void CudaKernel::load(const Artifact& artifact) {
     const Driver& driver = Driver::get();
     const CurrentContext current;
     context_ = current.get();
+    overlaps_ = cuda_target(artifact.target).compute_capability >= 90;
     const AllowedDuringCapture allowed;
     const CudaStatus status = driver.load_module(&module_, artifact.code.data());
     if (status != 0) {
@@ -94,6 +105,7 @@ void CudaKernel::load(const Artifact& artifact) {
     }
     try {
         driver.check(driver.module_function(&function_, module_, name_.c_str()), "cuModuleGetFunction");
+        driver.check(driver.module_function(&zero_, module_, (name_ + "_zero").c_str()), "cuModuleGetFunction");
         allow_shared_memory();
         slots_ = std::max<std::int64_t>(1, current_device().multiprocessors * facts().blocks_per_multiprocessor * warps_);
     } catch (...) {
@@ -123,10 +135,28 @@ std::int64_t CudaKernel::blocks(std::int64_t rows, std::int64_t rows_per_warp) c
     return count;
 }
 
+void CudaKernel::zero(std::span<const MemoryRange> ranges, CudaStream stream) const {
+    const Driver& driver = Driver::get();
+    for (; !ranges.empty(); ranges = ranges.subspan(std::min(ranges.size(), ZeroedRanges::most))) {
+        ZeroedRanges some{};
+        const std::size_t count = std::min(ranges.size(), ZeroedRanges::most);
+        std::copy_n(ranges.begin(), count, some.range.begin());
+        std::uint64_t longest = 0;
+        for (const MemoryRange& range : ranges.first(count)) longest = std::max(longest, range.bytes);
+        const std::uint64_t block_bytes = zero_threads * 16;
+        const auto blocks = static_cast<unsigned>(std::min((longest + block_bytes - 1) / block_bytes, most_zero_blocks));
+        void* arguments[] = {&some};
+        driver.check(driver.launch_kernel(zero_, blocks, static_cast<unsigned>(count), 1, zero_threads, 1, 1, 0, stream, arguments, nullptr),
+                     "cuLaunchKernel");
+    }
+}
+
 void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, std::int64_t row_end) const {
     if (row_begin != 0) internal_error("kernel {}: a CUDA launch starts at row 0, not {}", name_, row_begin);
     if (launch.buffers.size() != arguments_)
         internal_error("kernel {}: {} buffers for {} arguments", name_, launch.buffers.size(), arguments_);
+    const CurrentContext current;
+    zero(launch.zeroed, launch.stream);
     if (row_end <= 0 || parts_ == 0) return;  // a request whose outputs are all zero has no task
     int rows_per_warp = launch.shape.rows_per_warp > 0 ? launch.shape.rows_per_warp : rows_per_warp_;
     int parts = launch.shape.parts, part_edges = launch.shape.part_edges;
@@ -139,11 +169,12 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     pointers[arguments_ + 1] = &rows_per_warp;
     pointers[arguments_ + 2] = &parts;
     pointers[arguments_ + 3] = &part_edges;
+    CudaLaunchAttribute early{CudaLaunchAttribute::programmatic_serialization, 0, {1}};
+    const bool overlap = overlaps_ && !launch.zeroed.empty();
+    const CudaLaunch config{grid_x, static_cast<unsigned>(parts_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
+                            &early, overlap ? 1u : 0u};
     const Driver& driver = Driver::get();
-    const CurrentContext current;
-    driver.check(driver.launch_kernel(function_, grid_x, static_cast<unsigned>(parts_), 1, threads_, 1, 1,
-                                      static_cast<unsigned>(shared_bytes_), launch.stream, pointers.data(), nullptr),
-                 "cuLaunchKernel");
+    driver.check(driver.launch_kernel_with(&config, function_, pointers.data(), nullptr), "cuLaunchKernelEx");
 }
 
 // A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more and a part

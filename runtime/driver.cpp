@@ -61,6 +61,7 @@ Driver::Driver() {
     bind(function_attribute, "cuFuncGetAttribute");
     bind(set_function_attribute, "cuFuncSetAttribute");
     bind(launch_kernel, "cuLaunchKernel");
+    bind(launch_kernel_with, "cuLaunchKernelEx");
     bind(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
     bind(allocate, "cuMemAlloc_v2");
     bind(release, "cuMemFree_v2");
@@ -72,6 +73,8 @@ Driver::Driver() {
     bind(create_stream, "cuStreamCreate");
     bind(destroy_stream, "cuStreamDestroy_v2");
     bind(synchronize_stream, "cuStreamSynchronize");
+    bind(wait_for_value, "cuStreamWaitValue32_v2");
+    bind(write_value, "cuStreamWriteValue32_v2");
     bind(is_capturing, "cuStreamIsCapturing");
     bind(exchange_capture_mode, "cuThreadExchangeStreamCaptureMode");
     bind(create_event, "cuEventCreate");

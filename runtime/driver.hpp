@@ -14,6 +14,23 @@ using CudaStream = void*;
 using CudaEvent = void*;
 using CudaAddress = unsigned long long;
 
+/// CUlaunchAttribute and CUlaunchConfig.
+struct CudaLaunchAttribute {
+    static constexpr int programmatic_serialization = 6;
+    int id;
+    int padding;
+    union {
+        int allowed;
+        unsigned long long words[8];
+    };
+};
+struct CudaLaunch {
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    CudaStream stream;
+    CudaLaunchAttribute* attributes;
+    unsigned attribute_count;
+};
+
 struct Driver {
     /// Loads libcuda.so.1 and initialises it once. Throws DeviceError where there is no driver or it has no device, and ForkedError
     /// in a child of a process that did this.
@@ -45,6 +62,7 @@ struct Driver {
     CudaStatus (*set_function_attribute)(CudaFunction, int, int);
     CudaStatus (*launch_kernel)(CudaFunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, CudaStream,
                                 void**, void**);
+    CudaStatus (*launch_kernel_with)(const CudaLaunch*, CudaFunction, void**, void**);  ///< cuLaunchKernelEx
     CudaStatus (*occupancy)(int*, CudaFunction, int, std::size_t);
     CudaStatus (*allocate)(CudaAddress*, std::size_t);
     CudaStatus (*release)(CudaAddress);
@@ -56,6 +74,8 @@ struct Driver {
     CudaStatus (*create_stream)(CudaStream*, unsigned);
     CudaStatus (*destroy_stream)(CudaStream);
     CudaStatus (*synchronize_stream)(CudaStream);
+    CudaStatus (*wait_for_value)(CudaStream, CudaAddress, unsigned, unsigned);  ///< cuStreamWaitValue32
+    CudaStatus (*write_value)(CudaStream, CudaAddress, unsigned, unsigned);     ///< cuStreamWriteValue32
     CudaStatus (*is_capturing)(CudaStream, int*);
     CudaStatus (*exchange_capture_mode)(int*);
     CudaStatus (*create_event)(CudaEvent*, unsigned);

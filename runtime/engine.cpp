@@ -252,9 +252,12 @@ LoweringOptions Engine::tuned(const Problem& problem, const Request& request, co
     if (given.schedule || given.factoring || given.knobs || given.general) return given;
     const std::optional<TunedSchedule> found = find_tuned(problem, request, target, size);
     LoweringOptions options = given;
-    if (!found) return options;
-    options.knobs = found->knobs;
-    options.tuned = found->measured;
+    if (found) {
+        options.knobs = found->knobs;
+        options.tuned = found->measured;
+    }
+    const ScheduleKnobs untuned = default_knobs(target, request, problem.dtype, size);
+    if (!options.knobs && untuned != default_knobs(target, request, problem.dtype)) options.knobs = untuned;
     return options;
 }
 

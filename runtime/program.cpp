@@ -116,11 +116,11 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
     const Modules& loaded = modules(&captured);
     bool split = false;
     for (std::size_t k = 0; k < loaded.size(); ++k) split |= shape_of(k, *loaded[k], graph).parts > 1;
+    std::vector<MemoryRange> zeroed;
     for (const OutputRule& output : parts_.plan.outputs) {
         const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
-        const bool zeroed = output.zeroed || (split && output.row == Row::receiver);
-        if (!zeroed || bytes == 0) continue;
-        zero_async(operands[static_cast<std::size_t>(output.operand)], static_cast<std::size_t>(bytes), stream);
+        const bool needed = output.zeroed || (split && output.row == Row::receiver);
+        if (needed && bytes > 0) zeroed.push_back({operands[static_cast<std::size_t>(output.operand)], static_cast<std::uint64_t>(bytes)});
     }
     for (std::size_t k = 0; k < loaded.size(); ++k) {
         LaunchArguments launch;
@@ -128,9 +128,9 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
         launch.rows = rows_of(k, graph);
         launch.shape = shape_of(k, *loaded[k], graph);
         launch.stream = stream;
-        if (launch.rows == 0) continue;
+        if (k == 0) launch.zeroed = zeroed;
         loaded[k]->launch(launch, 0, launch.rows);
-        launches_[k].fetch_add(1, std::memory_order_relaxed);
+        if (launch.rows > 0) launches_[k].fetch_add(1, std::memory_order_relaxed);
     }
 }
 

@@ -11,8 +11,6 @@
 
 namespace flashtp {
 
-/// Graphs within a class share their best schedule, or nearly: what it depends on is how much of a device they fill.
-enum class SizeClass { small, medium, large };
 /// Large for 0, which stands for "not known".
 SizeClass size_class(std::int64_t edges);
 std::string_view to_string(SizeClass);

@@ -157,6 +157,33 @@ __device__ __forceinline__ void reduce_through(T* scratch, T (&v)[n], int lane, 
     if (lane < n) put(lane, total);
 }
 
+// ---- zeros --------------------------------------------------------------------------------------------------------------------
+
+// Memory that additions start from is zeroed by a kernel of its own. The kernel that adds is launched while that one runs (programmatic
+// dependent launch, SM90), and waits for it before it writes.
+struct Range {
+    uint4* data;
+    u64 bytes;  // a multiple of 4
+};
+struct Ranges {
+    Range range[16];
+};
+__device__ __forceinline__ void zeros_ready() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+// A row of blocks a range.
+__device__ __forceinline__ void zero(const Ranges& ranges) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+    const Range range = ranges.range[blockIdx.y];
+    const u64 vectors = range.bytes / 16, first = blockIdx.x * u64(blockDim.x) + threadIdx.x;
+    for (u64 i = first; i < vectors; i += gridDim.x * u64(blockDim.x)) range.data[i] = uint4{0, 0, 0, 0};
+    if (first < range.bytes % 16 / 4) reinterpret_cast<u32*>(range.data + vectors)[first] = 0;
+}
+
 // ---- receivers that several warps share ---------------------------------------------------------------------------------------
 
 // Which of every receiver's edges a warp does: [begin, end) of them, all where the receiver is not split.

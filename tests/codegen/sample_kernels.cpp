@@ -209,6 +209,7 @@ Kernel Everything::build() {
     For start{prologue, Affine::of(first), Affine::of(ahead), 1, {}};
     fill(start.body);
     add(b, std::move(start));
+    add(b, ZerosReady{});
 
     For rows{receiver, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
     for (const RegId zero : {acc, edges, sum_t}) add(rows.body, Move{zero, 0.0});
@@ -262,6 +263,7 @@ Kernel scaled_rows(std::string_view target) {
         add(rows.body, std::move(whole));
         add(rows.body, std::move(rest));
     }
+    if (cuda) add(t.task.body, ZerosReady{});
     add(t.task.body, std::move(rows));
     k.tasks = {t.task};
     return k;

@@ -103,7 +103,7 @@ TEST_CASE("interpret: sums over lanes") {
     b.kernel.rows_per_warp = 2;
     CHECK(Launch(2).floats(count_up(8)).floats(Floats(4)).floats(Floats(1)).run(b.kernel).floats_of(1) == Floats{6, 132, 12, 28});
     KernelBuilder two = b;
-    two.task().body.erase(two.task().body.begin() + 3, two.task().body.begin() + 6);
+    two.task().body.erase(two.task().body.begin() + 4, two.task().body.begin() + 7);
     two.kernel.rows_per_warp = 1;
     CHECK(Launch(2).floats(count_up(8)).floats(Floats(4)).floats(Floats(1)).incomplete().run(two.kernel).floats_of(2) ==
           Floats{44});

@@ -115,6 +115,7 @@ task t, 2 chunks
   uniform u v
   ring by barrier, element copies
   1 windows
+  zeros ready
   // a comment
   let e = 2*chunk - row_begin - 3
   set e = 0
@@ -176,7 +177,7 @@ TEST_CASE("kernel: errors in long kernels show the surroundings only") {
     const RegId a = b.reg("a");
     b.then(Move{a, 0.0});
     for (int n = 0; n < 5000; ++n) b.then(Fma{a, a, static_cast<double>(n), a});
-    const std::string text = excerpt(b.kernel, b.task(), &b.task().body[2001]);
+    const std::string text = excerpt(b.kernel, b.task(), &b.task().body[2002]);
     CHECK(contains(text, "\n> a = a * 2000 + a\n"));
     CHECK(contains(text, "\n  a = a * 1990 + a\n"));
     CHECK(!contains(text, "a * 1900 "));
@@ -339,7 +340,7 @@ TEST_CASE("kernel: verify refuses asynchronous copies against their alignment") 
     }());
     CHECK_REFUSED("the kernel has no ring", [&] {
         s.b.kernel.stages = 0;
-        s.b.task().body.clear();
+        s.b.task().body = block(ZerosReady{});
         return bulk(0, 0, 4);
     }());
     CHECK_REFUSED("an element copy in a task without element_copies", (AsyncCopy{s.ring, 0, s.x, 0, 5, false, 1}));
@@ -352,6 +353,16 @@ TEST_CASE("kernel: verify refuses asynchronous copies against their alignment") 
     CHECK_REFUSED("the global address is not aligned to 16 bytes", (BulkReduce{s.ring, 0, s.sum, 2, 4}));
     CHECK_REFUSED("atomic additions to out, whose rows are not shared", (BulkReduce{s.ring, 0, s.out, 0, 4}));
     CHECK_REFUSED("input x is written", (BulkReduce{s.ring, 0, s.x, 0, 4}));
+}
+
+TEST_CASE("kernel: verify refuses writes before zeros are ready, on a GPU") {
+    KernelBuilder b;
+    const BufferId out = b.output("out");
+    const RegId a = b.reg("a");
+    b.task().body = block(Move{a, 0.0}, Store{b.global(out, 0), {a}, StoreMode::store}, ZerosReady{});
+    CHECK(contains(internal_error_of([&] { verify(b.kernel); }), "out is written before its zeros are ready"));
+    std::swap(b.task().body[1], b.task().body[2]);
+    verify(b.kernel);
 }
 
 TEST_CASE("kernel: verify refuses declarations that contradict themselves") {
@@ -375,6 +386,6 @@ TEST_CASE("kernel: equality sees every field") {
     const Kernel a = every_construct().kernel;
     Kernel b = every_construct().kernel;
     CHECK(a == b);
-    std::get<If>(std::get<For>(b.tasks[0].body[23].node).body[0].node).body.pop_back();
+    std::get<If>(std::get<For>(b.tasks[0].body[24].node).body[0].node).body.pop_back();
     CHECK(a != b);
 }

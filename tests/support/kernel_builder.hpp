@@ -42,6 +42,7 @@ class KernelBuilder {
         kernel.tasks.resize(1);
         task().name = "t";
         task().ints = {"chunk", "row_begin", "row_end"};
+        task().body = block(ZerosReady{});
     }
 
     Kernel kernel;

@@ -30,6 +30,7 @@ struct Result {
     std::string layer;
     int order = 0, threads = 1;
     double seconds = 0, speed_up = 1;  ///< over the first number of threads
+    double host_seconds = 0;           ///< of the call that launches a kernel on a GPU
     Cost cost;
     Peak peak;
 
@@ -48,11 +49,12 @@ BenchGraph graph_of(const BenchOptions& options, bool cuda) {
 }
 
 void print(const BenchGraph& graph, const Target& target, const std::vector<Result>& results) {
+    const bool cuda = target.platform == Platform::cuda;
     Table table(
-        {"layer", "order", "threads", "time", "speed-up", "bytes", "rate", "of copy", "FLOPs", "rate", "of FMA", "roofline"});
+        {"layer", "order", cuda ? "host" : "threads", "time", "speed-up", "bytes", "rate", "of copy", "FLOPs", "rate", "of FMA", "roofline"});
     const auto percent = [](double fraction) { return fmt::format("{:.1f} %", 100 * fraction); };
     for (const Result& r : results) {
-        table.add({r.layer, fmt::to_string(r.order), fmt::to_string(r.threads), duration(r.seconds),
+        table.add({r.layer, fmt::to_string(r.order), cuda ? duration(r.host_seconds) : fmt::to_string(r.threads), duration(r.seconds),
                    fmt::format("{:.2f}", r.speed_up), scaled(r.cost.bytes, "B"), scaled(r.cost.bytes / r.seconds, "B/s"),
                    percent(r.copy_fraction()), scaled(2 * r.cost.multiply_adds, ""),
                    scaled(2 * r.cost.multiply_adds / r.seconds, "FLOP/s"), percent(r.fma_fraction()),
@@ -76,6 +78,7 @@ nlohmann::json to_json(const Result& r) {
             {"threads", r.threads},
             {"seconds", r.seconds},
             {"speed_up", r.speed_up},
+            {"host_seconds", r.host_seconds},
             {"bytes", r.cost.bytes},
             {"flops", 2 * r.cost.multiply_adds},
             {"copy_bytes_per_second", r.peak.copied_bytes},
@@ -119,12 +122,16 @@ int run(const BenchOptions& given) {
     for (const Problem& problem : layers) {
         for (const int order : options.orders) {
             const Request request = request_of(options.request, order);
-            const auto program = engine.compile(problem, request, target, lowering_options(options.request));
+            const auto program = engine.compile(problem, request, target, lowering_options(options.request), size_class(graph.edges));
             const Cost cost = cost_of(*program, graph.edges, graph.nodes);
-            const std::vector<double> seconds = cuda ? std::vector{CudaBench(*program, graph).time(*program)}
-                                                     : time_on_cpu(*program, graph, options.threads, stopwatch);
+            if (cuda) {
+                const DeviceTime time = CudaBench(*program, graph).time(*program);
+                results.push_back({problem.name, order, 1, time.seconds, 1, time.host_seconds, cost, peaks.of(problem.dtype, 1)});
+                continue;
+            }
+            const std::vector<double> seconds = time_on_cpu(*program, graph, options.threads, stopwatch);
             for (std::size_t i = 0; i < seconds.size(); ++i)
-                results.push_back({problem.name, order, options.threads[i], seconds[i], seconds[0] / seconds[i], cost,
+                results.push_back({problem.name, order, options.threads[i], seconds[i], seconds[0] / seconds[i], 0, cost,
                                    peaks.of(problem.dtype, options.threads[i])});
         }
     }

@@ -21,18 +21,24 @@ struct BenchGraph {
 /// outputs is part of it.
 std::vector<double> time_on_cpu(const Program&, const BenchGraph&, const std::vector<int>& threads, Stopwatch);
 
+struct DeviceTime {
+    double seconds = 0;       ///< between two events around the launch
+    double host_seconds = 0;  ///< that the call of the launch takes
+};
+
 /// Memory on the device for all programs of one request, in the current context.
 class CudaBench {
   public:
     CudaBench(const Program&, const BenchGraph&);
-    /// Seconds between two events around the launch.
-    double time(const Program&) const;
+    /// The device does nothing else meanwhile, and never waits for the host.
+    DeviceTime time(const Program&) const;
 
   private:
     Graph graph_;
     DeviceBuffer row_ptr_, sender_, edge_;
     std::vector<DeviceBuffer> memory_;
-    DeviceStream stream_;
+    DeviceStream stream_, other_;
+    DeviceBuffer gate_{sizeof(std::uint32_t)};
 };
 
 }  // namespace flashtp::tools

@@ -33,7 +33,7 @@ constexpr double least_gain = 1.02;
 struct Candidate {
     ScheduleKnobs knobs;
     std::shared_ptr<Program> program;  ///< null: it could not be compiled
-    std::vector<double> seconds;       ///< by size
+    double seconds = INFINITY;
 };
 
 /// Changes one knob, or two that trade against each other, at a time.
@@ -66,16 +66,17 @@ std::string text_of(const ScheduleKnobs& k) {
 }
 
 /// Those whose kernels differ.
-std::vector<Candidate> candidates(const Problem& problem, const Request& request, const Target& target, const TuneOptions& options) {
+std::vector<Candidate> candidates(const Problem& problem, const Request& request, const Target& target, const TuneOptions& options,
+                                  SizeClass size) {
     std::vector<Candidate> all;
     std::set<std::string> seen;
-    for (const ScheduleKnobs& knobs : neighbours(default_knobs(target, request, problem.dtype), options.wide)) {
+    for (const ScheduleKnobs& knobs : neighbours(default_knobs(target, request, problem.dtype, size), options.wide)) {
         LoweringOptions lowering = lowering_options(options.request);
         lowering.knobs = knobs;
         Trace trace;
         std::string text = fmt::format("{} ", knobs.rows_per_warp);
         for (const Kernel& kernel : lower(problem, request, target, lowering, trace).kernels) text += to_string(kernel);
-        if (seen.insert(std::move(text)).second) all.push_back({knobs, nullptr, {}});
+        if (seen.insert(std::move(text)).second) all.push_back({knobs, nullptr});
     }
     return all;
 }
@@ -110,76 +111,59 @@ Measure measure_at(const Engine& engine, const Program& any, std::int64_t edges,
     if (any.target().platform == Platform::cpu)
         return [=, &engine](const Program& program) { return time_on_cpu(program, graph, {engine.threads()}, Stopwatch::wall).front(); };
     const auto bench = std::make_shared<CudaBench>(any, graph);
-    return [bench](const Program& program) { return bench->time(program); };
+    return [bench](const Program& program) { return bench->time(program).seconds; };
 }
 
-void measure(const Engine& engine, std::vector<Candidate>& all, const TuneOptions& options) {
+void measure(const Engine& engine, std::vector<Candidate>& all, std::int64_t edges, const TuneOptions& options) {
     const auto compiled = std::ranges::find_if(all, [](const Candidate& c) { return c.program != nullptr; });
     if (compiled == all.end()) throw CompileError("none of the schedules could be compiled");
-    for (const std::int64_t edges : options.edges) {
-        const Measure seconds = measure_at(engine, *compiled->program, edges, options.edges_per_node);
-        for (Candidate& c : all) {
-            try {
-                c.seconds.push_back(c.program ? seconds(*c.program) : INFINITY);
-            } catch (const DeviceError&) {
-                c.seconds.push_back(INFINITY);
-            }
+    const Measure seconds = measure_at(engine, *compiled->program, edges, options.edges_per_node);
+    for (Candidate& c : all) {
+        try {
+            if (c.program) c.seconds = seconds(*c.program);
+        } catch (const DeviceError&) {
+            // Beyond what the device offers: never the fastest.
         }
     }
 }
 
-/// The fastest at a size, unless the default is as good.
-TunedSchedule winner(const std::vector<Candidate>& all, std::size_t size, std::int64_t edges, const Target& target) {
-    const auto best = std::ranges::min_element(all, {}, [&](const Candidate& c) { return c.seconds[size]; });
-    const double gain = all[0].seconds[size] / best->seconds[size];
+/// The fastest, unless the default is as good.
+TunedSchedule winner(const std::vector<Candidate>& all, std::int64_t edges, const Target& target) {
+    const auto best = std::ranges::min_element(all, {}, &Candidate::seconds);
+    const double gain = all[0].seconds / best->seconds;
     const std::string where = target.device.empty() ? target.name : target.device;
     const std::string measured = fmt::format("{}, {} edges: {:.2f} times as fast as the default", where, edges, gain);
     if (gain < least_gain) return {{}, fmt::format("{}, {} edges: the default is the best of {}", where, edges, all.size())};
     return {best->knobs, measured};
 }
 
-void print(const Problem& problem, int order, const std::vector<Candidate>& all, const TuneOptions& options) {
-    for (std::size_t size = 0; size < options.edges.size(); ++size) {
-        std::vector<const Candidate*> order_of_time;
-        for (const Candidate& c : all) order_of_time.push_back(&c);
-        std::stable_sort(order_of_time.begin(), order_of_time.end(),
-                         [&](const Candidate* a, const Candidate* b) { return a->seconds[size] < b->seconds[size]; });
-        fmt::print("{} order {}, {} edges: the default takes {}, {:.2f} times the best of {}\n", problem.name, order,
-                   grouped(options.edges[size]), duration(all[0].seconds[size]),
-                   all[0].seconds[size] / order_of_time[0]->seconds[size], all.size());
-        Table table({"time", "of default", "schedule"});
-        for (int i = 0; i < std::min<int>(options.shown, static_cast<int>(order_of_time.size())); ++i) {
-            const Candidate& c = *order_of_time[static_cast<std::size_t>(i)];
-            table.add({duration(c.seconds[size]), fmt::format("{:.3f}", c.seconds[size] / all[0].seconds[size]), text_of(c.knobs)});
-        }
-        fmt::print("{}", table.text());
+void print(const Problem& problem, int order, std::int64_t edges, const std::vector<Candidate>& all, int shown) {
+    std::vector<const Candidate*> order_of_time;
+    for (const Candidate& c : all) order_of_time.push_back(&c);
+    std::ranges::stable_sort(order_of_time, {}, [](const Candidate* c) { return c->seconds; });
+    fmt::print("{} order {}, {} edges: the default takes {}, {:.2f} times the best of {}\n", problem.name, order, grouped(edges),
+               duration(all[0].seconds), all[0].seconds / order_of_time[0]->seconds, all.size());
+    Table table({"time", "of default", "schedule"});
+    for (int i = 0; i < std::min<int>(shown, static_cast<int>(order_of_time.size())); ++i) {
+        const Candidate& c = *order_of_time[static_cast<std::size_t>(i)];
+        table.add({duration(c.seconds), fmt::format("{:.3f}", c.seconds / all[0].seconds), text_of(c.knobs)});
     }
+    fmt::print("{}", table.text());
 }
 
-/// Prints what is known, and returns whether that is everything.
-bool known(Engine& engine, const Problem& problem, const Request& request, const Target& target, const TuneOptions& options) {
-    if (options.again) return false;
-    std::vector<std::string> lines;
-    for (const std::int64_t edges : options.edges) {
-        const auto found = engine.find_tuned(problem, request, target, size_class(edges));
-        if (!found) return false;
-        lines.push_back(fmt::format("{} {}, {} graphs: known: {}\n", problem.name, to_string(request), to_string(size_class(edges)),
-                                    found->measured));
+void tune(Engine& engine, const Problem& problem, const Request& request, const Target& target, std::int64_t edges,
+          const TuneOptions& options) {
+    const SizeClass size = size_class(edges);
+    const auto found = options.again ? std::nullopt : engine.find_tuned(problem, request, target, size);
+    if (found) {
+        fmt::print("{} {}, {} graphs: known: {}\n", problem.name, to_string(request), to_string(size), found->measured);
+        return;
     }
-    for (const std::string& line : lines) fmt::print("{}", line);
-    return true;
-}
-
-void tune(Engine& engine, const Problem& problem, const Request& request, const Target& target, const TuneOptions& options) {
-    if (known(engine, problem, request, target, options)) return;
-    std::vector<Candidate> all = candidates(problem, request, target, options);
+    std::vector<Candidate> all = candidates(problem, request, target, options, size);
     compile_all(engine, problem, request, target, options, all);
-    measure(engine, all, options);
-    print(problem, request.order, all, options);
-    for (std::size_t size = 0; size < options.edges.size(); ++size) {
-        const std::int64_t edges = options.edges[size];
-        engine.save_tuned(problem, request, target, size_class(edges), winner(all, size, edges, target));
-    }
+    measure(engine, all, edges, options);
+    print(problem, request.order, edges, all, options.shown);
+    engine.save_tuned(problem, request, target, size, winner(all, edges, target));
 }
 
 int run(const TuneOptions& given) {
@@ -190,7 +174,9 @@ int run(const TuneOptions& given) {
     if (!runs_here(target)) user_error("--target {} does not run on this machine", options.target);
     if (options.edges.empty()) options.edges = {target.platform == Platform::cuda ? 131'072 : 2'048};
     for (const Problem& problem : layers) {
-        for (const int order : options.orders) tune(engine, problem, request_of(options.request, order), target, options);
+        for (const int order : options.orders)
+            for (const std::int64_t edges : options.edges)
+                tune(engine, problem, request_of(options.request, order), target, edges, options);
     }
     return exit_done;
 }

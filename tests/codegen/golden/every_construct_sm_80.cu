@@ -13,7 +13,7 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
     double* const staging = region + 216;
     int first_edge = row_ptr[row_begin];
     int end_edge = row_ptr[row_end];
-    if (!part.narrow(first_edge, end_edge)) return;
+    if (!part.narrow(first_edge, end_edge)) return warp::zeros_ready();
     int in_flight = 0;
     warp::Window window_0(sender, first_edge, end_edge, lane);
     int stage = 0;
@@ -34,6 +34,7 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
         if (++fill_stage == 3) { fill_stage = 0; }
         fill_edge = fill_edge + 1;
     }
+    warp::zeros_ready();
     for (int receiver = row_begin; receiver < row_end; ++receiver) {
         double acc = 0.0;
         double edges = 0.0;
@@ -99,7 +100,7 @@ extern "C" __global__ void __launch_bounds__(64, 1)
 every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp, int parts, int part_edges) {
     const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
-    if (first_row >= static_cast<long long>(rows) * parts) return;
+    if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();
     const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);
     const int row_begin = static_cast<int>(first_row / parts);
     const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;
@@ -112,3 +113,5 @@ every_construct(const double* __restrict__ x, const double* __restrict__ y, cons
             break;
     }
 }
+
+extern "C" __global__ void every_construct_zero(const __grid_constant__ warp::Ranges ranges) { warp::zero(ranges); }

@@ -13,7 +13,7 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
     float* const staging = region + 216;
     int first_edge = row_ptr[row_begin];
     int end_edge = row_ptr[row_end];
-    if (!part.narrow(first_edge, end_edge)) return;
+    if (!part.narrow(first_edge, end_edge)) return warp::zeros_ready();
     warp::init_barriers<3, 33>(barriers, lane);
     warp::Window window_0(sender, first_edge, end_edge, lane);
     int stage = 0;
@@ -37,6 +37,7 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
         if (++fill_stage == 3) { fill_stage = 0; }
         fill_edge = fill_edge + 1;
     }
+    warp::zeros_ready();
     for (int receiver = row_begin; receiver < row_end; ++receiver) {
         float acc = 0.0f;
         float edges = 0.0f;
@@ -110,7 +111,7 @@ extern "C" __global__ void __launch_bounds__(64, 1)
 every_construct(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int rows, int rows_per_warp, int parts, int part_edges) {
     const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
-    if (first_row >= static_cast<long long>(rows) * parts) return;
+    if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();
     const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);
     const int row_begin = static_cast<int>(first_row / parts);
     const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;
@@ -123,3 +124,5 @@ every_construct(const float* __restrict__ x, const float* __restrict__ y, const 
             break;
     }
 }
+
+extern "C" __global__ void every_construct_zero(const __grid_constant__ warp::Ranges ranges) { warp::zero(ranges); }
