@@ -81,7 +81,7 @@ std::string KernelPrinter::arguments() const {
 
 // Lanes that have no rows leave at once: nothing after this point waits for the rest of the block.
 void KernelPrinter::cuda_rows() {
-    out_.line("const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;");
+    out_.line("const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;");
     out_.line(
         fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
                     kernel_.warps_per_block));

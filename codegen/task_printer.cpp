@@ -1,5 +1,6 @@
 #include "codegen/task_printer.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -116,12 +117,20 @@ void TaskPrinter::set_int(IntId id, const std::string& text) {
 void TaskPrinter::operator()(const IntLoad& s) {
     const std::string& array = buffers_[static_cast<std::size_t>(s.buffer)];
     const std::string index = sum(s.index), entry = fmt::format("{}[{}]", array, index);
-    set_int(s.var, s.identity_if_null ? fmt::format("{} ? {} : {}", array, entry, index) : entry);
+    const std::string loaded = s.identity_if_null ? fmt::format("{} ? {} : {}", array, entry, index) : entry;
+    if (!s.declare) read_ahead_.insert(s.var);
+    set_int(s.var, s.declare ? uniform(loaded) : loaded);
 }
+
+/// What memory holds is the same in all lanes, which the compiler cannot know.
+std::string TaskPrinter::uniform(const std::string& text) const { return dialect_.threads ? fmt::format("warp::uniform({})", text) : text; }
 
 void TaskPrinter::operator()(const IntMin& s) {
     const std::string a = sum(s.a), b = sum(s.b);
-    set_int(s.var, fmt::format("{0} < {1} ? {0} : {1}", a, b));
+    const std::string least = fmt::format("{0} < {1} ? {0} : {1}", a, b);
+    const auto is_read_ahead = [&](const auto& term) { return read_ahead_.contains(term.first); };
+    const bool ahead = std::ranges::any_of(s.a.terms, is_read_ahead) || std::ranges::any_of(s.b.terms, is_read_ahead);
+    set_int(s.var, ahead ? uniform(least) : least);
 }
 
 void TaskPrinter::operator()(const For& s) {

@@ -84,6 +84,7 @@ class TaskPrinter {
     std::string sum(const Affine&, Place = Place::global) const;
     std::string terms(const Affine&, Place) const;
     void set_int(IntId, const std::string& value);
+    std::string uniform(const std::string& value) const;
 
     // registers
     bool uniform(RegId id) const { return task_.registers[static_cast<std::size_t>(id)].uniform; }
@@ -126,6 +127,7 @@ class TaskPrinter {
     std::vector<std::string> scope_;
     bool declare_once(const std::string& name);
     std::vector<int> read_windows_;    ///< by the statements just printed, at one position
+    std::set<IntId> read_ahead_;       ///< loaded before they are used: what is made of them waits for them
     bool copying_ = false;             ///< lanes copy to shared memory since the last SyncWarp
     const For* over_teams_ = nullptr;  ///< the loop that is printed, where its iterations run on teams of lanes
     IntId filling_ = -1;  ///< the stage that asynchronous copies go to

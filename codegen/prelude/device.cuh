@@ -11,6 +11,10 @@ enum : u32 { everyone = 0xffffffffu };  // an enumerator, so that no memory hold
 __device__ __forceinline__ u32 shared_address(const void* p) { return static_cast<u32>(__cvta_generic_to_shared(p)); }
 __device__ __forceinline__ u64 global_address(const void* p) { return __cvta_generic_to_global(p); }
 
+// The value of lane 0, where all lanes have the same. It tells the compiler so: branches that follow from it need no care for lanes
+// that diverge, and addresses go to the uniform datapath, which has registers of its own.
+__device__ __forceinline__ int uniform(int v) { return __shfl_sync(everyone, v, 0); }
+
 // ---- memory -------------------------------------------------------------------------------------------------------------------
 
 // Data that is touched once does not displace what is read again. Only for memory that no kernel of this launch writes.

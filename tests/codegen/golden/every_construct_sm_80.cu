@@ -11,8 +11,8 @@ static __device__ const int reversed[32] = {
 static __device__ __forceinline__ void task_all(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int chunk, int row_begin, int row_end, warp::Part part, int lane, double* region, warp::barrier* barriers) {
     double* const ring = region + 0;
     double* const staging = region + 216;
-    int first_edge = row_ptr[row_begin];
-    int end_edge = row_ptr[row_end];
+    int first_edge = warp::uniform(row_ptr[row_begin]);
+    int end_edge = warp::uniform(row_ptr[row_end]);
     if (!part.narrow(first_edge, end_edge)) return warp::zeros_ready();
     int in_flight = 0;
     warp::Window window_0(sender, first_edge, end_edge, lane);
@@ -39,7 +39,7 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
         double acc = 0.0;
         double edges = 0.0;
         double sum_t = 0.0;
-        int stop = row_ptr[receiver + 1];
+        int stop = warp::uniform(row_ptr[receiver + 1]);
         for (int e = first_edge; e < stop; ++e) {
             warp::wait_oldest_group<3>(in_flight);
             // one edge
@@ -80,7 +80,7 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
             sum_t = __fma_rn(sum_a, 1.0, sum_t);
             sum_t = __fma_rn(sum_b, 1.0, sum_t);
             double gx = w_2 * y_2;
-            int s = sender ? sender[e] : e;
+            int s = warp::uniform(sender ? sender[e] : e);
             warp::atomic_add(grad_x + lane + (long long)s * 32, gx);
             if (lane < 17) if (part.split) warp::atomic_add(last + lane + (long long)receiver * 32, t); else *(last + lane + (long long)receiver * 32) = t;
             if (++stage == 3) { stage = 0; phase ^= 1; }
@@ -98,7 +98,7 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
 
 extern "C" __global__ void __launch_bounds__(64, 1)
 every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp, int parts, int part_edges) {
-    const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
     const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
     if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();
     const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);

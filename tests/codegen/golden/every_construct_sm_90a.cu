@@ -11,8 +11,8 @@ static __device__ const int reversed[32] = {
 static __device__ __forceinline__ void task_all(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int chunk, int row_begin, int row_end, warp::Part part, int lane, float* region, warp::barrier* barriers) {
     float* const ring = region + 0;
     float* const staging = region + 216;
-    int first_edge = row_ptr[row_begin];
-    int end_edge = row_ptr[row_end];
+    int first_edge = warp::uniform(row_ptr[row_begin]);
+    int end_edge = warp::uniform(row_ptr[row_end]);
     if (!part.narrow(first_edge, end_edge)) return warp::zeros_ready();
     warp::init_barriers<3, 33>(barriers, lane);
     warp::Window window_0(sender, first_edge, end_edge, lane);
@@ -42,7 +42,7 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
         float acc = 0.0f;
         float edges = 0.0f;
         float sum_t = 0.0f;
-        int stop = row_ptr[receiver + 1];
+        int stop = warp::uniform(row_ptr[receiver + 1]);
         for (int e = first_edge; e < stop; ++e) {
             warp::wait(barriers + stage, phase);
             // one edge
@@ -87,7 +87,7 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
             sum_t = __fmaf_rn(sum_b, 1.0f, sum_t);
             float gx = w_2 * y_2;
             *(staging + lane + half * 32) = gx;
-            int s = sender ? sender[e] : e;
+            int s = warp::uniform(sender ? sender[e] : e);
             warp::add_bulk<32, 1>(grad_x + (long long)s * 32, staging + half * 32);
             __syncwarp();
             half = half * -1 + 1;
@@ -109,7 +109,7 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
 
 extern "C" __global__ void __launch_bounds__(64, 1)
 every_construct(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int rows, int rows_per_warp, int parts, int part_edges) {
-    const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
     const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
     if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();
     const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);

@@ -17,7 +17,7 @@ static __device__ __forceinline__ void task_only(const float* __restrict__ x, co
 
 extern "C" __global__ void __launch_bounds__(32, 1)
 scaled_rows(const float* __restrict__ x, const float* __restrict__ y, float* z, int rows, int rows_per_warp, int parts, int part_edges) {
-    const int warp_in_block = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
     const long long first_row = (static_cast<long long>(blockIdx.x) * 1 + warp_in_block) * rows_per_warp;
     if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();
     const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);
