@@ -1,5 +1,6 @@
 // Launches on a device: where they go, what they wait for, how far they reach, and what is left after a kernel has failed. Without a
 // device these cases say SKIPPED.
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -131,12 +132,15 @@ class SparseOperands {
 struct DenseIndex {
     std::vector<std::int32_t> row_ptr, sender;
 
-    DenseIndex(std::int64_t edges, std::int64_t nodes) : row_ptr(static_cast<std::size_t>(nodes) + 1), sender(static_cast<std::size_t>(edges)) {
-        for (std::int64_t r = 0; r <= nodes; ++r) row_ptr[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(r * edges / nodes);
+    DenseIndex(std::int64_t edges, std::int64_t nodes)
+        : row_ptr(static_cast<std::size_t>(nodes) + 1), sender(static_cast<std::size_t>(edges)) {
+        for (std::int64_t r = 0; r <= nodes; ++r)
+            row_ptr[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(r * edges / nodes);
         for (std::int64_t e = 0; e < edges; ++e) sender[static_cast<std::size_t>(e)] = static_cast<std::int32_t>(e % nodes);
     }
     std::int32_t receiver(std::int64_t edge) const {
-        return static_cast<std::int32_t>(std::ranges::upper_bound(row_ptr, static_cast<std::int32_t>(edge)) - row_ptr.begin() - 1);
+        return static_cast<std::int32_t>(std::ranges::upper_bound(row_ptr, static_cast<std::int32_t>(edge)) - row_ptr.begin() -
+                                         1);
     }
 };
 
@@ -161,7 +165,8 @@ void check_far_rows(Engine& engine, bool convolution, int order) {
     const auto program = engine.compile(problem, {order, {}, {}}, engine.target("cuda"));
     const std::vector<std::int64_t> places = rows_at_limits(rows, width);
     const auto sampled = static_cast<std::int64_t>(places.size());
-    Sample sample = random_sample(problem, operands_of(problem, program->request()), {.edges = sampled, .nodes = nodes, .seed = 9});
+    Sample sample =
+        random_sample(problem, operands_of(problem, program->request()), {.edges = sampled, .nodes = nodes, .seed = 9});
     const DenseIndex index(convolution ? rows : 0, nodes);
     for (std::size_t k = 0; convolution && k < places.size(); ++k) {
         sample.graph.sender[k] = index.sender[static_cast<std::size_t>(places[k])];
@@ -175,7 +180,8 @@ void check_far_rows(Engine& engine, bool convolution, int order) {
     const DeviceStream stream;
     program->launch_cuda(operands.pointers(), {rows, others, others, array(row_ptr), array(sender), nullptr}, stream.get());
     stream.synchronize();
-    for (const OutputCheck& check : compare(expect(problem, program->request(), sample), operands.outputs(), epsilon(problem.dtype))) {
+    for (const OutputCheck& check :
+         compare(expect(problem, program->request(), sample), operands.outputs(), epsilon(problem.dtype))) {
         INFO(fmt::format("{}[{}][{}] is {}, expected {}", check.output, check.row, check.column, check.found, check.expected));
         CHECK(check.ok());
     }
@@ -191,7 +197,8 @@ TEST_CASE("R9: a launch is kernels and zeroing on the caller's stream, and nothi
     for (const int order : {0, 1, 2}) {
         const Problem problem = parse_problem(two_paths_json);
         const auto program = engine.compile(problem, {order, {}, {}}, engine.target("cuda"));
-        const Sample sample = random_sample(problem, operands_of(problem, program->request()), {.edges = 300, .nodes = 20, .sorted = true});
+        const Sample sample =
+            random_sample(problem, operands_of(problem, program->request()), {.edges = 300, .nodes = 20, .sorted = true});
         const ReceiverIndex index = receiver_index(sample.graph);
         std::vector<std::int64_t> places(300);
         std::iota(places.begin(), places.end(), 0);
@@ -242,7 +249,8 @@ TEST_CASE("R11: child: beside a spinning kernel" * doctest::skip()) {
     CHECK(self_check(*program, 1).empty());
     const auto cold = engine.compile(problem, {1, {}, {}}, engine.target("cuda"));
     cold->prepare();
-    const Sample sample = random_sample(problem, operands_of(problem, cold->request()), {.edges = 300, .nodes = 20, .sorted = true});
+    const Sample sample =
+        random_sample(problem, operands_of(problem, cold->request()), {.edges = 300, .nodes = 20, .sorted = true});
     const ReceiverIndex index = receiver_index(sample.graph);
     std::vector<std::int64_t> places(300);
     std::iota(places.begin(), places.end(), 0);
@@ -267,10 +275,10 @@ TEST_CASE("R11: child: beside a spinning kernel" * doctest::skip()) {
     driver.check(driver.launch_kernel(spin, 1, 1, 1, 1, 1, 1, 0, busy.get(), arguments, nullptr), "cuLaunchKernel");
     const auto start = std::chrono::steady_clock::now();
     // Its first launch in this process: nothing may be loaded now.
-    cold->launch_cuda(operands.pointers(),
-                      {300, 20, 20, static_cast<const std::int32_t*>(row_ptr.data()), static_cast<const std::int32_t*>(sender.data()),
-                       nullptr},
-                      stream.get());
+    cold->launch_cuda(
+        operands.pointers(),
+        {300, 20, 20, static_cast<const std::int32_t*>(row_ptr.data()), static_cast<const std::int32_t*>(sender.data()), nullptr},
+        stream.get());
     stream.synchronize();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     *static_cast<volatile int*>(flag) = 1;
@@ -313,6 +321,19 @@ TEST_CASE("R14: rows beyond 2^31 and 2^32 elements" * doctest::test_suite("night
         for (const int order : {0, 1}) check_far_rows(engine, convolution, order);
 }
 
+TEST_CASE("R15: child: a write beyond memory, which the sanitizer must find" * doctest::skip()) {
+    const Driver& driver = Driver::get();
+    const CurrentContext current;
+    Engine engine(memory_only());
+    const CudaFunction beyond =
+        load_function(engine, "beyond", R"(extern "C" __global__ void beyond(int* p) { p[1 << 16] = 1; })");
+    const DeviceBuffer buffer(sizeof(int));
+    void* address = buffer.data();
+    void* arguments[] = {&address};
+    driver.launch_kernel(beyond, 1, 1, 1, 1, 1, 1, 0, nullptr, arguments, nullptr);
+    driver.synchronize_context();
+}
+
 TEST_CASE("R15: compute-sanitizer finds nothing" * doctest::test_suite("nightly R15")) {
     if (!device_or_skip()) return;
     if (std::system("compute-sanitizer --version >/dev/null 2>&1") != 0) {
@@ -326,15 +347,22 @@ TEST_CASE("R15: compute-sanitizer finds nothing" * doctest::test_suite("nightly 
     const std::string tree = fs::exists(FLASHTP_SOURCE_DIR) ? FLASHTP_SOURCE_DIR : ".";
     const TemporaryDirectory directory;
     const fs::path log = directory.path() / "log";
+    constexpr int found = 9;
+    const int control =
+        std::system(fmt::format("compute-sanitizer --tool memcheck --error-exitcode {} {} --test-case='R15: child*' "
+                                "--no-skip >/dev/null 2>&1",
+                                found, self)
+                        .c_str());
+    CHECK(WEXITSTATUS(control) == found);
     // R9 as well: memory of one stream that another uses too early.
     for (const char* tool : {"memcheck --track-stream-ordered-races all", "racecheck", "initcheck", "synccheck"}) {
         for (const char* edges : {"0", "1", "37", "301"}) {
             CAPTURE(tool);
             CAPTURE(edges);
             const std::string command = fmt::format(
-                "compute-sanitizer --tool {} --error-exitcode 9 {} verify {}/examples/specs/sevennet-l3i5.json:1 --target cuda "
+                "compute-sanitizer --tool {} --error-exitcode {} {} verify {}/examples/specs/sevennet-l3i5.json:1 --target cuda "
                 "--orders 0,1,2 --edges {} --nodes 7 >{} 2>&1",
-                tool, compile, tree, edges, log.string());
+                tool, found, compile, tree, edges, log.string());
             const int status = std::system(command.c_str());
             INFO(read_text(log));
             CHECK(status == 0);

@@ -97,6 +97,7 @@ int device_count() {
 TEST_CASE("R10: a cold program refuses to run inside a capture, which goes on; a warm one is captured and replayed") {
     if (!device_or_skip()) return;
     const CaptureApi api;
+    const CurrentContext current;  // graphs are instantiated in it
     Engine engine(memory_only());
     const auto program = compile_for_device(engine);
     const OnDevice data(*program);
