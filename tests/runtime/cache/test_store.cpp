@@ -19,6 +19,7 @@
 #include "runtime/cache/store.hpp"
 #include "tests/runtime/cache/sample_entry.hpp"
 #include "tests/runtime/temporary_directory.hpp"
+#include "tests/support/slowdown.hpp"
 
 using namespace flashtp;
 using namespace flashtp::test;
@@ -335,5 +336,5 @@ TEST_CASE("C19: a warm load of 256 KiB") {
     }
     std::ranges::nth_element(times, times.begin() + 150);
     MESSAGE("half of the loads take less than " << times[150] * 1e3 << " ms");
-    CHECK(times[150] < 0.02);  // 0.3 ms in a release build on an idle machine: see docs/reliability.md
+    CHECK(times[150] < 0.02 * slowdown);  // 0.3 ms in a release build on an idle machine: see docs/reliability.md
 }
