@@ -172,6 +172,8 @@ void add_bench(CLI::App& app, int& result) {
         ->check(CLI::Range(1, 1024));
     command->add_flag("--thread-time", options->thread_time,
                       "on a CPU: count the time that threads ran, the longest of them, for machines that others use");
+    command->add_flag("--profiled", options->graph.profiled,
+                      "on a GPU: for ncu and compute-sanitizer, under which a launch waits for its kernel; times then include the host");
     command->add_flag("--json", options->json, "results as JSON");
     add_cache_directory(*command, options->cache);
     add_request_options(*command, options->request);

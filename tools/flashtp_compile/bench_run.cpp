@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <random>
 
 #include "runtime/driver.hpp"
@@ -81,7 +82,8 @@ std::vector<double> time_on_cpu(const Program& program, const BenchGraph& wanted
     return seconds;
 }
 
-CudaBench::CudaBench(const Program& program, const BenchGraph& wanted) : graph_(graph_of(program.problem(), wanted)) {
+CudaBench::CudaBench(const Program& program, const BenchGraph& wanted)
+    : graph_(graph_of(program.problem(), wanted)), profiled_(wanted.profiled) {
     const ReceiverIndex index = receiver_index(graph_);
     const std::vector<std::byte> values = pattern(program.problem().dtype);
     for (const ProgramOperand& operand : program.operands()) {
@@ -124,7 +126,8 @@ DeviceTime CudaBench::time(const Program& program) const {
     const Timing timing = time_runs([&] {
         DeviceEvent start, end;
         {
-            const Gate gate(stream_, other_, gate_);
+            std::optional<Gate> gate;
+            if (!profiled_) gate.emplace(stream_, other_, gate_);
             start.record(stream_.get());
             const auto called = std::chrono::steady_clock::now();
             program.launch_cuda(pointers, view, stream_.get());

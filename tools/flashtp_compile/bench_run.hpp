@@ -15,6 +15,7 @@ namespace flashtp::tools {
 struct BenchGraph {
     std::int64_t edges = -1, nodes = -1;
     bool sorted = true;
+    bool profiled = false;  ///< a profiler makes launches wait for their kernels
 };
 
 /// Seconds of a run for each number of threads, the middle one of several by the wall's clock, the best by the threads'. Zeroing of
@@ -30,11 +31,12 @@ struct DeviceTime {
 class CudaBench {
   public:
     CudaBench(const Program&, const BenchGraph&);
-    /// The device does nothing else meanwhile, and never waits for the host.
+    /// The device does nothing else meanwhile, and never waits for the host unless the graph is profiled.
     DeviceTime time(const Program&) const;
 
   private:
     Graph graph_;
+    bool profiled_;
     DeviceBuffer row_ptr_, sender_, edge_;
     std::vector<DeviceBuffer> memory_;
     DeviceStream stream_, other_;
