@@ -133,8 +133,18 @@ void TaskPrinter::operator()(const IntMin& s) {
     set_int(s.var, ahead ? uniform(least) : least);
 }
 
+// What NVRTC would unroll by itself, loops of known length, is bounded: long bodies over a hundred hidden channels compile for minutes.
+void TaskPrinter::bound_unrolling(const For& s) {
+    if (!dialect_.threads || !s.begin.terms.empty() || !s.end.terms.empty()) return;
+    constexpr std::int64_t most_statements = 1024, wanted_statements = 256;
+    const auto body = static_cast<std::int64_t>(s.body.size());
+    if ((s.end.constant - s.begin.constant) / s.step * body <= most_statements) return;
+    out_.verbatim(fmt::format("#pragma unroll {}\n", std::max<std::int64_t>(1, wanted_statements / body)));
+}
+
 void TaskPrinter::operator()(const For& s) {
     if (s.teams && dialect_.threads) return over_teams(s);
+    bound_unrolling(s);
     const std::string& v = name(s.var);
     const std::string step = s.step == 1 ? "++" + v : fmt::format("{} += {}", v, s.step);
     out_.open(fmt::format("for ({} {} = {}; {} < {}; {})", types_.wide(s.var) ? "long long" : "int", v, sum(s.begin), v,

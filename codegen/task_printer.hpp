@@ -76,6 +76,7 @@ class TaskPrinter {
     void block(const Block&);
     bool issued_by_one_lane(const KernelStatement&) const;
     void over_teams(const For&);
+    void bound_unrolling(const For&);
     void advance_windows(const Affine& position);
 
     // names and integers
