@@ -1,6 +1,7 @@
 #include "codegen/emit_c.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -26,6 +27,7 @@ class KernelPrinter {
     std::string print() {
         for (const std::string& text : kernel_.header) out_.comment(text);
         out_.verbatim(dialect_.prelude);
+        if (matrix_bytes(kernel_) > 0) out_.verbatim(dialect_.prelude_products);
         tables();
         for (std::size_t n = 0; n < kernel_.tasks.size(); ++n) {
             out_.line();
@@ -40,7 +42,9 @@ class KernelPrinter {
     void tables();
     std::string arguments() const;
     void cuda_entry();
+    void cuda_matrices();
     void cuda_rows();
+    void cuda_cases(const std::function<void(std::size_t task, const std::string& chunk)>&);
     void cuda_switch();
     void cpp_entry();
     std::int64_t region_bytes() const {
@@ -81,6 +85,7 @@ std::string KernelPrinter::arguments() const {
 
 // Lanes that have no rows leave at once: nothing after this point waits for the rest of the block.
 void KernelPrinter::cuda_rows() {
+    if (matrix_bytes(kernel_) > 0) cuda_matrices();
     out_.line("const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;");
     out_.line(
         fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
@@ -90,22 +95,40 @@ void KernelPrinter::cuda_rows() {
     out_.line("const int row_begin = static_cast<int>(first_row / parts);");
     out_.line("const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;");
     const std::string type(c_type(kernel_.compute));
-    if (kernel_.shared_elements > 0 || kernel_.stages > 0)
+    const std::int64_t matrices = matrix_bytes(kernel_);
+    if (matrices == 0 && (kernel_.shared_elements > 0 || kernel_.stages > 0))
         out_.line("extern __shared__ __align__(128) unsigned char shared_memory[];");
     if (kernel_.shared_elements > 0)
-        out_.line(fmt::format("{0}* const region = reinterpret_cast<{0}*>(shared_memory + warp_in_block * {1});", type,
-                              region_bytes()));
+        out_.line(fmt::format("{0}* const region = reinterpret_cast<{0}*>(shared_memory + {2}warp_in_block * {1});", type,
+                              region_bytes(), matrices > 0 ? fmt::format("{} + ", matrices) : ""));
     else
         out_.line(fmt::format("{}* const region = nullptr;", type));
     if (uses_barriers(kernel_))
         out_.line(fmt::format(
             "warp::barrier* const barriers = reinterpret_cast<warp::barrier*>(shared_memory + {}) + warp_in_block * {};",
-            kernel_.warps_per_block * region_bytes(), kernel_.stages));
+            matrices + kernel_.warps_per_block * region_bytes(), kernel_.stages));
     else
         out_.line("warp::barrier* const barriers = nullptr;");
 }
 
+// All warps of a block take part, also those without rows.
+void KernelPrinter::cuda_matrices() {
+    out_.line("extern __shared__ __align__(128) unsigned char shared_memory[];");
+    cuda_cases([&](std::size_t task, const std::string& chunk) {
+        for (const std::string& load : matrix_loads(kernel_.tasks[task], buffers_, chunk)) out_.line("    " + load);
+    });
+    out_.line("__syncthreads();");
+}
+
 void KernelPrinter::cuda_switch() {
+    cuda_cases([&](std::size_t task, const std::string& chunk) {
+        out_.line(fmt::format("    {}({}{}, row_begin, row_end, part, lane, region, barriers{});", functions_[task], arguments(), chunk,
+                              kernel_.tasks[task].matrices.empty() ? "" : ", shared_memory"));
+    });
+}
+
+/// Every task's chunks are cases of the block's row in the grid.
+void KernelPrinter::cuda_cases(const std::function<void(std::size_t task, const std::string& chunk)>& body) {
     out_.open("switch (blockIdx.y)");
     std::int64_t first = 0;
     for (std::size_t n = 0; n < functions_.size(); ++n) {
@@ -115,8 +138,7 @@ void KernelPrinter::cuda_switch() {
         out_.line(labels);
         const std::string chunk =
             first == 0 ? "static_cast<int>(blockIdx.y)" : fmt::format("static_cast<int>(blockIdx.y) - {}", first);
-        out_.line(fmt::format("    {}({}{}, row_begin, row_end, part, lane, region, barriers);", functions_[n], arguments(),
-                              chunks == 1 ? "0" : chunk));
+        body(n, chunks == 1 ? "0" : chunk);
         out_.line("    break;");
         first += chunks;
     }

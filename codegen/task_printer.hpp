@@ -20,6 +20,8 @@ std::string_view c_type(DType);
 std::string c_literal(double, DType);
 /// `const float* __restrict__ x`, for a function's parameter list.
 std::string c_parameter(const Buffer&, const std::string& name, const Dialect&);
+/// Statements by which the threads of a block load a task's matrices to the start of `shared_memory`.
+std::vector<std::string> matrix_loads(const KernelTask&, const std::vector<std::string>& buffers, const std::string& chunk);
 
 /// Prints a function that takes the buffers that are arguments, then chunk, row_begin, row_end, then with threads lane, region and
 /// barriers, otherwise region.
@@ -60,6 +62,7 @@ class TaskPrinter {
     void operator()(const BulkEnd&);
     void operator()(const PartOfEdges&);
     void operator()(const ZerosReady&);
+    void operator()(const TileProduct&);
     void operator()(const SyncWarp&);
 
   private:

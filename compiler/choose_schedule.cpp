@@ -65,6 +65,8 @@ class Scheduler {
         for (const Operand& o : program_.operands)
             if (o.tile) edge_bytes += o.width * static_cast<std::int64_t>(size_of(compute_));
         if (edge_bytes == 0) return;
+        schedule_.tile_edges = knobs_.tile_edges;
+        if (target_.platform == Platform::cuda) return;
         schedule_.tile_edges = static_cast<int>(std::clamp<std::int64_t>(knobs_.tile_bytes / edge_bytes, 8, 256));
         const bool many_registers = target_.registers_per_lane >= 32;
         schedule_.products = many_registers ? ProductBlocks{8, 3, 3, 512} : ProductBlocks{};
@@ -88,8 +90,9 @@ class Scheduler {
         const auto parts = [&](std::int64_t amount, std::int64_t budget) { return budget ? (amount + budget - 1) / budget : 1; };
         // With many channels, what is paid once for all copies outweighs the products that parts of a group compute twice.
         const bool keep_copies = knobs_.split_extent && group.lane_extent >= knobs_.split_extent;
-        return static_cast<int>(std::max(parts(cost.operations * copies, knobs_.operations_per_task),
-                                         parts(cost.registers(keep_copies ? copies : 1), knobs_.register_budget)));
+        return static_cast<int>(std::max({parts(cost.operations * copies, knobs_.operations_per_task),
+                                          parts(cost.registers(keep_copies ? copies : 1), knobs_.register_budget),
+                                          parts(tile_columns(group, 1), tile_edges() ? knobs_.tile_columns : 0)}));
     }
 
     // Powers of two: copies that a segment does not fill would compute on zeros.
@@ -99,10 +102,16 @@ class Scheduler {
         return copies;
     }
 
+    int tile_edges() const { return target_.platform == Platform::cuda ? schedule_.tile_edges : 0; }
+    std::int64_t tile_columns(const PathGroup& group, int copies) const {
+        return static_cast<std::int64_t>(group.paths.size()) * copies * lanes_;
+    }
+
     int copies_within_registers(const PathGroup& group) const {
         const GroupCost cost = cost_of(group, program_);
         int copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
         while (copies > 1 && knobs_.register_budget && cost.registers(copies) > knobs_.register_budget) copies /= 2;
+        while (copies > 1 && tile_edges() && tile_columns(group, copies) > knobs_.tile_columns) copies /= 2;
         return copies;
     }
 
@@ -249,6 +258,18 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
         knobs.register_budget = compute == DType::float32 ? 130 : 65;
         knobs.min_blocks = 2;
     }
+    return knobs;
+}
+
+// A block's matrices take as much shared memory as half of its warps, so that one block with many warps a multiprocessor is best; and
+// its warps take more rows, as loading the matrices takes the time of some edges.
+ScheduleKnobs tile_knobs(ScheduleKnobs knobs, int order) {
+    knobs.tile_edges = 16;
+    knobs.tile_columns = 128;
+    knobs.stage_bytes = order == 0 ? 4096 : 2048;
+    knobs.warps_per_block = 8;
+    knobs.min_blocks = 1;
+    knobs.rows_per_warp = 4;
     return knobs;
 }
 

@@ -26,7 +26,9 @@ struct ScheduleKnobs {
     int min_blocks = 1;
     int rows_per_warp = 1;
     int prefetch = 0;              ///< edges
-    std::int64_t tile_bytes = 0;   ///< of the weights of a tile and of their derivatives together; 0: no tile
+    std::int64_t tile_bytes = 0;   ///< on CPUs, of the weights of a tile and of their derivatives together; 0: no tile
+    int tile_edges = 0;            ///< on GPUs
+    int tile_columns = 0;          ///< weights of an edge that a task makes; a group beyond it loses copies, then is split
     friend bool operator==(const ScheduleKnobs&, const ScheduleKnobs&) = default;
 };
 /// Knobs that need less shared memory, or nothing when there are none left to turn.
@@ -35,6 +37,8 @@ std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);
 /// Graphs within a class share their best schedule, or nearly: what it depends on is how much of a device they fill.
 enum class SizeClass { small, medium, large };
 ScheduleKnobs default_knobs(const Target&, const Request&, DType compute, SizeClass = SizeClass::large);
+/// The same for a kernel that makes tiles of weights by tensor cores.
+ScheduleKnobs tile_knobs(ScheduleKnobs, int order);
 
 /// What the caller wants whatever it costs.
 struct ScheduleDemands {

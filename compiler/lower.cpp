@@ -35,27 +35,46 @@ bool written_with(StoreMode mode, const std::vector<Nest>& nests, const std::vec
 
 // Rows of edges and receivers are visited exactly once each, so columns that are all stored need no zeroing.
 void describe_outputs(const EdgeProgram& program, const std::vector<Nest>& nests, const std::vector<StoreModes>& modes,
-                      std::vector<Buffer>& buffers) {
+                      BufferTable& table) {
     for (OperandId o = 0; o < static_cast<OperandId>(program.operands.size()); ++o) {
         const Operand& operand = program.operands[o];
-        if (operand.role == Role::input) continue;
+        if (operand.role == Role::input || table.operand(o) < 0) continue;
+        Buffer& buffer = table.buffers[static_cast<std::size_t>(table.operand(o))];
         const bool atomic = written_with(StoreMode::atomic, nests, modes, o);
         const bool added = atomic || written_with(StoreMode::add, nests, modes, o);
-        buffers[o].zeroed = added || stored_elements(nests, modes, o) != operand.width;
-        buffers[o].shared_rows = atomic;
-        buffers[o].streaming = operand.row == Row::edge && !operand.tile && !added;
+        buffer.zeroed = added || stored_elements(nests, modes, o) != operand.width;
+        buffer.shared_rows = atomic;
+        buffer.streaming = operand.row == Row::edge && !operand.tile && !added;
     }
 }
 
 }  // namespace
 
-BufferTable::BufferTable(const EdgeProgram& program, DType dtype, bool convolution) {
+void BufferTable::add_operand(const Operand& operand, DType dtype) {
+    Buffer buffer;
+    buffer.name = operand.name;
+    buffer.dtype = dtype;
+    buffer.operand = operand;
+    buffers.push_back(std::move(buffer));
+}
+
+BufferId BufferTable::named(const std::string& name) const {
+    const auto found = std::ranges::find(buffers, name, &Buffer::name);
+    if (found == buffers.end()) internal_error("there is no buffer {}", name);
+    return static_cast<BufferId>(found - buffers.begin());
+}
+
+BufferTable::BufferTable(const EdgeProgram& program, DType dtype, bool convolution, const std::vector<TileTerm>* terms) {
     for (const Operand& operand : program.operands) {
-        Buffer buffer;
-        buffer.name = operand.name;
-        buffer.dtype = dtype;
-        buffer.operand = operand;
-        buffers.push_back(std::move(buffer));
+        of_operand_.push_back(terms && operand.tile ? -1 : static_cast<BufferId>(buffers.size()));
+        if (of_operand_.back() >= 0) add_operand(operand, dtype);
+    }
+    const auto add_new = [&](const Operand& operand) {
+        if (std::ranges::find(buffers, operand.name, &Buffer::name) == buffers.end()) add_operand(operand, dtype);
+    };
+    for (const TileTerm& term : terms ? *terms : std::vector<TileTerm>()) {
+        add_new(term.rows), add_new(term.matrix);
+        if (term.bias) add_new(*term.bias);
     }
     if (!convolution) return;
     index_ = static_cast<BufferId>(buffers.size());
@@ -109,20 +128,24 @@ std::vector<Kernel> kernels_without_tasks(const Schedule& schedule, const Target
 }  // namespace
 
 std::vector<Kernel> lower_to_kernels(const EdgeProgram& program, const Schedule& schedule, const Target& target,
-                                     const KernelInfo& info) {
+                                     const KernelInfo& info, const std::vector<TileTerm>* terms) {
     std::vector<Kernel> kernels = kernels_without_tasks(schedule, target, info);
     // Of all tasks together: it makes no difference to an output which kernel adds to it.
     const std::vector<Nest> nests = build_nests(program, schedule);
     const std::vector<StoreModes> modes = choose_store_modes(nests, target.platform == Platform::cpu);
-    BufferTable buffers(program, info.dtype, program.is_convolution());
+    BufferTable buffers(program, info.dtype, program.is_convolution(), terms);
     for (std::size_t t = 0; t < nests.size(); ++t) {
         Kernel& kernel = kernels[static_cast<std::size_t>(schedule.tasks[t].kernel)];
-        TaskLowering lowering(nests[t], schedule, target, modes[t], buffers, kernel.lanes, info.compute);
+        TaskLowering lowering(nests[t], schedule, target, modes[t], buffers, kernel.lanes, info.compute, terms);
         kernel.tasks.push_back(lowering.run(fmt::format("task{}", t), path_comments(schedule.tasks[t], info)));
         kernel.shared_elements = std::max(kernel.shared_elements, lowering.shared_elements());
         if (lowering.uses_ring()) kernel.stages = schedule.ring.stages;
     }
-    describe_outputs(program, nests, modes, buffers.buffers);
+    describe_outputs(program, nests, modes, buffers);
+    for (const TileTerm& term : terms ? *terms : std::vector<TileTerm>()) {
+        Buffer& rows = buffers.buffers[static_cast<std::size_t>(buffers.named(term.rows.name))];
+        if (term.returned) rows.zeroed = rows.shared_rows = true;
+    }
     for (Kernel& kernel : kernels) kernel.buffers = buffers.buffers;
     return kernels;
 }

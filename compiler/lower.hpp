@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/tile_products.hpp"
 #include "ir/edge_program.hpp"
 #include "ir/kernel.hpp"
 #include "ir/schedule.hpp"
@@ -23,6 +24,8 @@ Kernel empty_kernel(const KernelInfo&, const Target&);
 
 /// Takes no decision: loops, placements and copies follow from the schedule and the program. The kernels run one after the other over
 /// memory that is zeroed once, before the first: what several of them write, each adds.
-std::vector<Kernel> lower_to_kernels(const EdgeProgram&, const Schedule&, const Target&, const KernelInfo&);
+/// With products of a layer, they make tiles of weights themselves.
+std::vector<Kernel> lower_to_kernels(const EdgeProgram&, const Schedule&, const Target&, const KernelInfo&,
+                                     const std::vector<TileTerm>* terms = nullptr);
 
 }  // namespace flashtp

@@ -92,15 +92,16 @@ void TaskLowering::load(ValueId value, int copy, Block& block) {
     Load node;
     for (int k = 0; k < program_.values[value].components; ++k) node.dst.push_back(reg(value, k, copy));
     const RingPlace* place = ring_.find(value);
-    node.from = place ? shared_access(ring_buffer_, ring_slot(), *place, value, copy)
-                      : access(value, copy, block);
+    node.from = place            ? shared_access(ring_buffer_, ring_slot(), *place, value, copy)
+                : in_tile(value) ? tile_access(value, copy)
+                                 : access(value, copy, block);
     emit(block, std::move(node));
 }
 
 void TaskLowering::load_inputs(const std::vector<ValueId>& inputs, Block& block) {
     std::vector<ValueId> staged;
     for (const ValueId v : inputs) {
-        if (in_ring(v)) continue;
+        if (in_ring(v) || in_tile(v)) continue;
         loaded_[v] = true;
         if (program_.values[v].row == Row::receiver && can_stage(v)) {
             staged.push_back(v);
@@ -192,7 +193,7 @@ void TaskLowering::store_outputs(int depth, const std::vector<int>& statements, 
 
 void TaskLowering::store_copy(ValueId value, int copy, Block& block) {
     Store node;
-    node.to = access(value, copy, block);
+    node.to = in_tile(value) ? tile_access(value, copy) : access(value, copy, block);
     for (int k = 0; k < program_.values[value].components; ++k) node.src.push_back(reg(value, k, copy));
     node.mode = modes_[value];
     emit(block, std::move(node));
@@ -299,6 +300,7 @@ bool TaskLowering::can_bulk_reduce(ValueId value) const {
 }
 
 void TaskLowering::plan_shared() {
+    plan_tile();
     plan_ring_buffer();
     plan_staging();
 }
@@ -328,8 +330,9 @@ void TaskLowering::plan_staging() {
     }
     // While edges are worked on the buffer is free for their sums over lanes.
     sums_elements_ = most_sums_scratch();
-    const std::int64_t staging = (std::max({loads, stores, sums_elements_}) + 3) / 4 * 4;
+    const std::int64_t staging = (std::max({loads, stores, sums_elements_, place_returned(-1)}) + 3) / 4 * 4;
     if (staging > 0) staging_ = builder_.new_shared("staging", shared_elements_, staging);
+    place_returned(shared_elements_);
     shared_elements_ += staging;
     if (reduce_elements_ > 0) reduce_buffer_ = builder_.new_shared("reduce", shared_elements_, 2 * reduce_elements_);
     shared_elements_ += 2 * reduce_elements_;

@@ -18,7 +18,7 @@ std::vector<ValueId> TaskLowering::ring_inputs() const {
     if (schedule_.ring.stages == 0 || !innermost) return inputs;
     for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
         const Value& value = program_.values[v];
-        if (!nest_.place(v).read || !program_.is_input(v) || value.binding->view.pair || value.extents.size() > 1) continue;
+        if (!nest_.place(v).read || !program_.is_input(v) || in_tile(v) || value.binding->view.pair || value.extents.size() > 1) continue;
         if (value.row == Row::edge || value.row == Row::sender) inputs.push_back(v);
     }
     return inputs;
@@ -35,7 +35,8 @@ void TaskLowering::plan_ring_buffer() {
     const std::int64_t fit = schedule_.ring.stage_bytes / (ring_.edge_elements * static_cast<std::int64_t>(size_of(compute_)));
     stage_edges_ = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::clamp(fit, std::int64_t{1}, most_edges_per_stage))));
     // Measured: the copies of one edge are issued faster by one lane, in bulk, and those of several edges by all lanes.
-    if (task.copy == CopyMechanism::barrier && stage_edges_ > 1) {
+    // The layer's rows of a tile are copied by all lanes as well.
+    if (task.copy == CopyMechanism::barrier && (stage_edges_ > 1 || tiled())) {
         task.copy = CopyMechanism::groups;
         copy_by_lanes(ring_);
     }
@@ -51,12 +52,16 @@ void TaskLowering::begin_ring(const Affine& first, const Affine& last, Block& bl
     slot_ = stage_edges_ == 1 ? stage_ : builder_.new_int("slot");
     emit(block, RingBegin{});
     emit(block, IntLet{phase_, Affine(0)});
-    builder_.task.windows = 2;
+    builder_.task.windows = std::max(builder_.task.windows, 2);
     emit(block, WindowOpen{0, buffers_.sender(), first, last});
     emit(block, WindowOpen{1, buffers_.edge(), first, last});
     const IntId k = builder_.new_int("k");
     For prologue{k, Affine(0), Affine(schedule_.ring.stages), 1, {}};
-    fill_stage(k, first + Affine::of(k, stage_edges_), prologue.body);
+    fill_stage(k, first + Affine::of(k, stage_edges_), prologue.body, [&](Block& inner) {
+        If in_first{Affine::of(k), Affine(1), {}};
+        fill_tile(first, in_first.body);
+        emit(inner, std::move(in_first));
+    });
     emit(block, std::move(prologue));
     emit(block, IntLet{stage_, Affine(0)});
     if (slot_ != stage_) emit(block, IntLet{slot_, Affine(0)});
@@ -73,9 +78,10 @@ void TaskLowering::wait_stage(const Affine& position, Block& block) {
 
 // Fills a stage with the edges from a position on. Groups are counted, one a stage, so an empty one is committed where no edge is
 // left; barriers are armed only for edges.
-void TaskLowering::fill_stage(IntId stage, const Affine& first, Block& block) {
+void TaskLowering::fill_stage(IntId stage, const Affine& first, Block& block, const std::function<void(Block&)>& with_tile) {
     If more{first, Affine::of(last_), {}};
     stage_edges_ == 1 ? fill_edge(stage, first, more.body) : fill_edges(stage, first, more.body);
+    if (tiled()) with_tile(more.body);
     const bool groups = builder_.task.copy == CopyMechanism::groups;
     if (!groups) emit(more.body, StageCommit{stage});
     emit(block, std::move(more));
@@ -91,10 +97,7 @@ void TaskLowering::fill_edge(IntId stage, const Affine& position, Block& block) 
 // Stages of several edges have no bulk copies: the edges are dealt to teams of lanes.
 void TaskLowering::fill_edges(IntId stage, const Affine& first, Block& block) {
     const IntId count = builder_.new_int("edges"), k = builder_.new_int("k");
-    Affine left = Affine::of(last_);
-    for (const auto& [variable, factor] : first.terms) left += Affine::of(variable, -factor);
-    left += Affine(-first.constant);
-    emit(block, IntMin{count, Affine(stage_edges_), left});
+    emit(block, IntMin{count, Affine(stage_edges_), edges_left(first)});
     emit(block, StageFill{stage, 0});
     For edges{k, Affine(0), Affine::of(count), 1, {}};
     if (lanes_ % stage_edges_ == 0) edges.teams = static_cast<int>(stage_edges_);
@@ -134,7 +137,8 @@ void TaskLowering::leave_slot(IntId position, Block& block) {
     Block& next = single ? block : used_up.body;
     // With several edges a stage, a bulk reduction ends every edge with a SyncWarp.
     if (single || reduced_.empty()) emit(next, SyncWarp{});
-    fill_stage(stage_, Affine::of(position) + Affine(1 + (schedule_.ring.stages - 1) * stage_edges_), next);
+    const Affine first = Affine::of(position) + Affine(1 + (schedule_.ring.stages - 1) * stage_edges_);
+    fill_stage(stage_, first, next, [&](Block& inner) { fill_next_tile(first, inner); });
     // With one stage its numbers are read at once; otherwise other stages' edges, and a SyncWarp, come in between.
     if (schedule_.ring.stages == 1) emit(next, SyncWarp{});
     emit(next, StageNext{stage_, phase_});

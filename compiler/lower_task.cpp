@@ -8,9 +8,9 @@
 namespace flashtp {
 
 TaskLowering::TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const StoreModes& modes,
-                           BufferTable& buffers, int lanes, DType compute)
+                           BufferTable& buffers, int lanes, DType compute, const std::vector<TileTerm>* terms)
     : nest_(nest), program_(nest.program()), schedule_(schedule), target_(target), modes_(modes), buffers_(buffers), lanes_(lanes),
-      compute_(compute), loaded_(nest.program().values.size()), stored_(nest.program().values.size()) {
+      compute_(compute), loaded_(nest.program().values.size()), stored_(nest.program().values.size()), terms_(terms) {
     const Task& task = nest.task();
     const std::int64_t channels = channels_of(task);
     chunk_channels_ = std::min<std::int64_t>(channels, std::int64_t{lanes} * task.channels_per_lane);
@@ -179,6 +179,7 @@ void TaskLowering::receiver_loop(int depth, const std::vector<int>& statements, 
         half_ = builder_.new_int("half");
         emit(block, IntLet{half_, Affine(0)});
     }
+    if (tiled()) begin_tile(Affine::of(begin), Affine::of(last_), block);
     if (uses_ring()) begin_ring(Affine::of(begin), Affine::of(last_), block);
     if (gpu) emit(block, ZerosReady{});  // the first rows are on their way
     For rows{receiver_, Affine::of(int_row_begin), Affine::of(int_row_end), 1, {}};
@@ -206,8 +207,11 @@ void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Bloc
     For edges{position, Affine::of(position_), Affine::of(last_of_receiver_), 1, {}};
     edge_rows(statements, position, edges.body);
     if (schedule_.prefetch > 0) prefetch_rows(statements, Affine::of(position), Affine::of(last_) + Affine(-1), edges.body);
+    if (tiled()) enter_tile(position, edges.body);
     region(depth + 1, statements, edges.body);
+    if (tiled()) leave_edge_of_tile(position, edges.body);
     if (uses_ring()) leave_slot(position, edges.body);
+    if (tiled()) leave_tile(edges.body);
     emit(block, std::move(edges));
 }
 

@@ -1,7 +1,9 @@
 // One task of a kernel: its loop nest with loads, arithmetic and stores, from the nest's plan.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "compiler/order_scalars.hpp"
 #include "compiler/outputs.hpp"
 #include "compiler/ring_plan.hpp"
+#include "compiler/tile_products.hpp"
 #include "ir/kernel.hpp"
 
 namespace flashtp {
@@ -17,9 +20,11 @@ namespace flashtp {
 /// Buffers of the kernel that its tasks share; tables are added as tasks need them.
 class BufferTable {
   public:
-    BufferTable(const EdgeProgram& program, DType dtype, bool convolution);
+    /// With products of the layer, tiles are no buffers, and what the products read and write is.
+    BufferTable(const EdgeProgram& program, DType dtype, bool convolution, const std::vector<TileTerm>* terms = nullptr);
 
-    BufferId operand(OperandId id) const { return id; }
+    BufferId operand(OperandId id) const { return of_operand_[static_cast<std::size_t>(id)]; }
+    BufferId named(const std::string& name) const;
     BufferId row_ptr() const { return index_; }
     BufferId sender() const { return index_ + 1; }
     BufferId edge() const { return index_ + 2; }
@@ -29,13 +34,27 @@ class BufferTable {
     std::vector<Buffer> buffers;
 
   private:
+    void add_operand(const Operand&, DType);
+
     BufferId index_ = -1;
+    std::vector<BufferId> of_operand_;  ///< -1: a tile
+};
+
+/// Tiles of weights and of the layer's rows in shared memory, by operand.
+struct TilePlan {
+    std::map<std::string, SharedId> shared;
+    std::map<std::string, MatrixId> matrices;
+    std::set<std::string> returned;
+    std::map<std::int64_t, std::int64_t> columns;  ///< of a value's first channel, by its place in the operand's row
+    std::int64_t pitch = 0, row_pitch = 0;         ///< of weights, and of the layer's rows
+    IntId row = -1, end = -1;                      ///< of the edge at hand; the position after the tile's last edge
+    bool in_place = false;                         ///< gradients of weights are stored where the weights were
 };
 
 class TaskLowering {
   public:
     TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const StoreModes& modes, BufferTable& buffers,
-                 int lanes, DType compute);
+                 int lanes, DType compute, const std::vector<TileTerm>* terms = nullptr);
 
     KernelTask run(std::string name, std::vector<std::string> comments);
     /// Elements of shared memory the task needs.
@@ -107,7 +126,7 @@ class TaskLowering {
     void plan_ring_buffer();
     void begin_ring(const Affine& first, const Affine& last, Block& block);
     void wait_stage(const Affine& position, Block& block);
-    void fill_stage(IntId stage, const Affine& first, Block& block);
+    void fill_stage(IntId stage, const Affine& first, Block& block, const std::function<void(Block&)>& with_tile);
     void fill_edge(IntId stage, const Affine& position, Block& block);
     void fill_edges(IntId stage, const Affine& first, Block& block);
     std::pair<IntId, IntId> read_windows(const Affine& position, Block& block);
@@ -115,6 +134,25 @@ class TaskLowering {
     Affine ring_slot() const;
     void leave_slot(IntId position, Block& block);
     bool in_ring(ValueId value) const { return ring_.find(value) != nullptr; }
+
+    // lower_tile.cpp
+    bool in_tile(ValueId value) const;
+    bool tiled() const { return !tile_.columns.empty(); }
+    void plan_tile();
+    SharedId new_tile(const std::string& name, std::int64_t pitch);
+    std::int64_t place_returned(std::int64_t offset);
+    void add_matrix(const TileTerm&);
+    Access tile_access(ValueId value, int copy) const;
+    void begin_tile(const Affine& first, const Affine& last, Block& block);
+    void fill_tile(const Affine& first, Block& block);
+    void fill_next_tile(const Affine& first, Block& block);
+    void enter_tile(IntId position, Block& block);
+    void load_tile(Block& block);
+    bool returns() const;
+    void leave_edge_of_tile(IntId position, Block& block);
+    void return_tile(IntId position, Block& block);
+    void leave_tile(Block& block);
+    Affine edges_left(const Affine& first) const;
 
     // lower_prefetch.cpp
     std::vector<std::pair<Affine, std::int64_t>> slices(ValueId value) const;
@@ -147,6 +185,8 @@ class TaskLowering {
     IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1;
     std::map<int, IntId> axis_;          // loop variable of an axis class
 
+    const std::vector<TileTerm>* terms_;  ///< of the layer, where weights have a tile
+    TilePlan tile_;
     RingPlan ring_;
     std::int64_t stage_edges_ = 1;       // edges of a ring stage
     SharedId ring_buffer_ = -1, staging_ = -1, reduce_buffer_ = -1;

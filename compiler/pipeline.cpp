@@ -7,6 +7,7 @@
 #include "compiler/lower.hpp"
 #include "compiler/lower_products.hpp"
 #include "compiler/split_layer.hpp"
+#include "compiler/tile_products.hpp"
 #include "ir/error.hpp"
 
 namespace flashtp {
@@ -40,24 +41,53 @@ void refuse_unordered_additions(const Kernel& kernel) {
                        kernel.name, buffer.name, kernel.target.name);
 }
 
-/// All of it, or what lies between the products of a layer whose weights have a tile.
-LayerSplit parts_of(const EdgeProgram& program, const Target& target, const LoweringOptions& options, const ScheduleKnobs& knobs) {
-    const bool tiled = options.schedule ? options.schedule->tile_edges > 0 : knobs.tile_bytes > 0 && !options.general;
-    if (!tiled || !has_layer(program)) return {{}, program, {}, {}};
-    if (target.platform != Platform::cpu) user_error("schedule: tile_edges: weights have tiles on CPUs only, not on {}", target.name);
-    return split_layer(program);
+/// A program whole, or cut at the weights of a layer that have a tile.
+struct Parts {
+    LayerSplit split;
+    std::optional<std::vector<TileTerm>> terms = {};  ///< of a kernel that makes the tiles itself; else kernels before and after do
+};
+
+/// Whether the tasks of a GPU's kernel can make the program's weights: channels are the only axis of all values, so that there is a ring.
+bool makes_tiles(const EdgeProgram& main, const Target& target, DType dtype) {
+    const bool channels = std::ranges::all_of(main.values, [&](const Value& v) {
+        if (!v.binding) return true;
+        const View& view = v.binding->view;
+        const bool weight = main.operands[v.binding->operand].tile;
+        return v.extents.size() <= 1 && !view.pair && (!weight || (v.extents.size() == 1 && view.axes[0].stride == 1));
+    });
+    return channels && main.is_convolution() && dtype == DType::float32 && target.copy != CopyMechanism::plain &&
+           target.compute_capability >= least_capability_of_products;
+}
+
+bool makes_tiles(const Schedule& schedule) {
+    const std::vector<Loop> loops = {{LoopKind::chunk}, {LoopKind::receiver}, {LoopKind::edge}};
+    return schedule.ring.stages > 0 && std::ranges::all_of(schedule.tasks, [&](const Task& task) { return task.loops == loops; });
+}
+
+/// Ways to cut the program, the best one first.
+std::vector<Parts> parts_of(const EdgeProgram& program, const Target& target, DType dtype, const LoweringOptions& options) {
+    const bool tiled = options.schedule ? options.schedule->tile_edges > 0 : !options.general;
+    const Parts whole{{{}, program, {}, {}}};
+    if (!tiled || !has_layer(program)) return {whole};
+    Parts cut{split_layer(program)};
+    if (target.platform == Platform::cpu) return {std::move(cut)};
+    if (makes_tiles(cut.split.main, target, dtype)) cut.terms = tile_terms(cut.split);
+    if (cut.terms && options.schedule && !makes_tiles(*options.schedule)) cut.terms.reset();
+    if (!cut.terms && options.schedule) user_error("schedule: tile_edges: no kernel for {} can make these weights in tiles", target.name);
+    if (!cut.terms) return {whole};
+    return {std::move(cut), whole};
 }
 
 class KernelMaker {
   public:
-    KernelMaker(const LayerSplit& parts, const Target& target, const KernelInfo& info, Trace& trace)
-        : parts_(parts), target_(target), info_(info), trace_(trace) {}
+    KernelMaker(const Parts& parts, const Target& target, const KernelInfo& info, Trace& trace)
+        : parts_(parts.split), terms_(parts.terms ? &*parts.terms : nullptr), target_(target), info_(info), trace_(trace) {}
 
     std::vector<Kernel> run(const Schedule& schedule) const {
         std::vector<Kernel> kernels;
-        if (!parts_.before.statements.empty()) kernels.push_back(products(parts_.before, schedule, "_weights"));
-        for (Kernel& kernel : lower_to_kernels(parts_.main, schedule, target_, info_)) kernels.push_back(trace_("lower", std::move(kernel)));
-        if (!parts_.after.statements.empty()) kernels.push_back(products(parts_.after, schedule, "_layer"));
+        if (!terms_ && !parts_.before.statements.empty()) kernels.push_back(products(parts_.before, schedule, "_weights"));
+        for (Kernel& kernel : lower_to_kernels(parts_.main, schedule, target_, info_, terms_)) kernels.push_back(trace_("lower", std::move(kernel)));
+        if (!terms_ && !parts_.after.statements.empty()) kernels.push_back(products(parts_.after, schedule, "_layer"));
         return kernels;
     }
 
@@ -69,6 +99,7 @@ class KernelMaker {
     }
 
     const LayerSplit& parts_;
+    const std::vector<TileTerm>* terms_;
     const Target& target_;
     const KernelInfo& info_;
     Trace& trace_;
@@ -90,36 +121,38 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
                                                  : options.factoring.value_or(Factoring::merged);
     const EdgeProgram forward = trace("factor", factor(result.paths, factoring, false, request.order));
     result.edge = trace("derivative", derivative(forward, request));
-    std::optional<ScheduleKnobs> knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
-    LayerSplit parts = parts_of(result.edge, target, options, *knobs);
-    const auto kernels_of = [&](const Schedule& schedule) {
+    const ScheduleKnobs knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
+    const auto kernels_of = [&](const Parts& parts, const Schedule& schedule) {
         return KernelMaker(parts, target, describe(problem, request, result.paths, schedule), trace).run(schedule);
     };
-    const auto accept = [&](std::vector<Kernel> kernels) {
+    const auto accept = [&](Parts parts, std::vector<Kernel> kernels) {
         for (const Kernel& kernel : kernels)
             if (problem.deterministic) refuse_unordered_additions(kernel);
         result.kernels = std::move(kernels);
-        result.tiles = std::move(parts.tiles);
+        if (!parts.terms) result.tiles = std::move(parts.split.tiles);
     };
-    if (options.schedule) {
-        result.schedule = *options.schedule;
-        result.schedule.deterministic |= problem.deterministic;
-        accept(kernels_of(result.schedule));
-        for (const Kernel& kernel : result.kernels)
-            if (!fits(kernel))
-                user_error("the schedule needs {} bytes of shared memory a block; {} has {}", shared_bytes(kernel), target.name,
-                           target.shared_bytes_per_block);
-        return result;
-    }
-    // A schedule is chosen before its shared memory is known: when it does not fit, the next one needs less.
-    for (; knobs; knobs = with_less_shared_memory(*knobs)) {
-        result.schedule = choose_schedule(result.paths, parts.main, target, problem.dtype, *knobs,
-                                          {options.general, problem.deterministic});
-        result.schedule.factoring = to_string(factoring);
-        std::vector<Kernel> kernels = kernels_of(result.schedule);
-        if (!std::ranges::all_of(kernels, fits)) continue;
-        accept(std::move(kernels));
-        return result;
+    for (const Parts& parts : parts_of(result.edge, target, problem.dtype, options)) {
+        if (options.schedule) {
+            result.schedule = *options.schedule;
+            result.schedule.deterministic |= problem.deterministic;
+            accept(parts, kernels_of(parts, result.schedule));
+            for (const Kernel& kernel : result.kernels)
+                if (!fits(kernel))
+                    user_error("the schedule needs {} bytes of shared memory a block; {} has {}", shared_bytes(kernel), target.name,
+                               target.shared_bytes_per_block);
+            return result;
+        }
+        // A schedule is chosen before its shared memory is known: when it does not fit, the next one needs less.
+        for (std::optional<ScheduleKnobs> now = parts.terms ? tile_knobs(knobs, request.order) : knobs; now; now = with_less_shared_memory(*now)) {
+            result.schedule = choose_schedule(result.paths, parts.split.main, target, problem.dtype, *now,
+                                              {options.general, problem.deterministic});
+            result.schedule.factoring = to_string(factoring);
+            if (parts.terms && !makes_tiles(result.schedule)) break;
+            std::vector<Kernel> kernels = kernels_of(parts, result.schedule);
+            if (!std::ranges::all_of(kernels, fits)) continue;
+            accept(parts, std::move(kernels));
+            return result;
+        }
     }
     internal_error("no schedule fits the shared memory of {}\n{}", target.name, to_string(result.schedule));
 }

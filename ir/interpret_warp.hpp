@@ -48,6 +48,7 @@ class Warp {
     std::size_t operator()(const BulkReduce*);
     std::size_t operator()(const BulkEnd*);
     std::size_t operator()(const ZerosReady*) { return next_; }
+    std::size_t operator()(const TileProduct*);
     std::size_t operator()(const SyncWarp*);
 
   private:
@@ -75,6 +76,10 @@ class Warp {
     void check_distinct(const Access&, std::size_t components, int lanes);
     void copy_to_shared(const CopyLanes&);
     void copy_to_global(const CopyLanes&);
+    std::vector<T> column(const BlockMatrix&, std::int64_t number);
+    std::vector<T> tile_row(const TileProduct&, std::int64_t row, std::int64_t count);
+    void product_row(const TileProduct&, const std::vector<std::vector<T>>& columns, double scale, std::int64_t row);
+    void put_product(const TileProduct&, std::int64_t row, std::int64_t column, double v);
 
     const Plan& plan_;
     GlobalMemory& global_;

@@ -38,6 +38,30 @@ std::int64_t reduce_scratch(std::size_t count, int lanes) {
     return lanes * units * 4 + lanes;
 }
 
+// Columns are an odd number of 16-byte units apart, so that eight of them never meet in a bank.
+MatrixLayout matrix_layout(const BlockMatrix& matrix) {
+    constexpr std::int64_t half = 2, number = 4;
+    MatrixLayout layout{};
+    layout.depth = (matrix.rows + 15) / 16 * 16;
+    layout.width = (matrix.width() + 15) / 16 * 16;
+    layout.pitch = layout.depth + 8;
+    layout.low = layout.width * layout.pitch * half;
+    layout.exponent = 2 * layout.low;
+    layout.bias = layout.exponent + 4 * number;
+    layout.bytes = (layout.bias + (matrix.bias ? layout.width * number : 0) + 127) / 128 * 128;
+    return layout;
+}
+
+std::int64_t matrix_bytes(const Kernel& kernel) {
+    std::int64_t most = 0;
+    for (const KernelTask& task : kernel.tasks) {
+        std::int64_t bytes = 0;
+        for (const BlockMatrix& matrix : task.matrices) bytes += matrix_layout(matrix).bytes;
+        most = std::max(most, bytes);
+    }
+    return most;
+}
+
 bool uses_barriers(const Kernel& kernel) {
     return kernel.stages > 0 && std::ranges::any_of(kernel.tasks, [](const KernelTask& t) { return t.copy == CopyMechanism::barrier; });
 }
@@ -47,7 +71,7 @@ std::int64_t shared_bytes(const Kernel& kernel) {
     const std::int64_t bytes = kernel.shared_elements * static_cast<std::int64_t>(size_of(kernel.compute));
     const std::int64_t region = (bytes + alignment - 1) / alignment * alignment;
     const std::int64_t barriers = uses_barriers(kernel) ? 8 * kernel.stages : 0;
-    return kernel.warps_per_block * (region + barriers);
+    return matrix_bytes(kernel) + kernel.warps_per_block * (region + barriers);
 }
 
 bool added_by_parts(const Kernel& kernel, const Buffer& buffer) {

@@ -23,6 +23,7 @@ using IntId = int;     ///< index into KernelTask::ints
 using RegId = int;     ///< index into KernelTask::registers
 using BufferId = int;  ///< index into Kernel::buffers
 using SharedId = int;  ///< index into KernelTask::shared
+using MatrixId = int;  ///< index into KernelTask::matrices
 
 /// Every task has these integers first: the chunk it works on, and its rows [row_begin, row_end).
 enum ReservedInt : IntId { int_chunk = 0, int_row_begin = 1, int_row_end = 2 };
@@ -62,6 +63,20 @@ struct SharedBuffer {
     std::string name;
     std::int64_t offset = 0, size = 0;
     friend bool operator==(const SharedBuffer&, const SharedBuffer&) = default;
+};
+
+/// Columns of a matrix in global memory, ready in shared memory for all warps of a block when its tasks begin: for products over tiles.
+/// They are runs of columns, first[i] + chunk * chunk_step + (0 .. run - 1), one after the other.
+struct BlockMatrix {
+    std::string name;
+    BufferId buffer = 0;
+    std::int64_t rows = 0, pitch = 0;  ///< of the matrix in memory, which is row-major
+    std::vector<std::int64_t> first;
+    std::int64_t run = 0, chunk_step = 0;
+    std::optional<BufferId> bias;      ///< a row of the same columns
+
+    std::int64_t width() const { return run * static_cast<std::int64_t>(first.size()); }
+    friend bool operator==(const BlockMatrix&, const BlockMatrix&) = default;
 };
 
 /// A register or a literal.
@@ -175,6 +190,21 @@ struct BulkReduce {
 struct BulkEnd { friend bool operator==(const BulkEnd&, const BulkEnd&) = default; };
 /// A kernel starts while its outputs are being zeroed: from here on they are zero. On a GPU it comes before the first write.
 struct ZerosReady { friend bool operator==(const ZerosReady&, const ZerosReady&) = default; };
+
+/// Of edges r < rows of a tile: to[r, c] = or += factor * sum over k of from[r, k] * M[k, c], or with `transposed` to[r, k] = or +=
+/// factor * sum over c of from[r, c] * M[k, c]; a matrix's bias comes with the product that is not added. Operands are halved for
+/// tensor cores, which keep the accuracy of float32: docs/design/fused-radial.md. `tile` is a multiple of 16 and at least rows, and
+/// what is in rows beyond is lost. A SyncWarp comes before and after.
+struct TileProduct {
+    SharedId to = 0, from = 0;
+    std::int64_t to_pitch = 0, from_pitch = 0;
+    MatrixId matrix = 0;
+    int tile = 16;
+    Affine rows;
+    double factor = 1;
+    bool transposed = false, add = false;
+    friend bool operator==(const TileProduct&, const TileProduct&) = default;
+};
 struct SyncWarp { friend bool operator==(const SyncWarp&, const SyncWarp&) = default; };
 
 /// With `teams` the lanes form that many teams of equal size, and iteration i runs on team i, for at most that many iterations: the
@@ -187,7 +217,7 @@ struct If { Affine a, b; Block body; bool operator==(const If&) const; };
 
 using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, IntPut, IntGet, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
                                 Prefetch, CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
-                                WindowRead, PartOfEdges, BulkReduce, BulkEnd, ZerosReady, SyncWarp>;
+                                WindowRead, PartOfEdges, BulkReduce, BulkEnd, ZerosReady, TileProduct, SyncWarp>;
 struct KernelStatement {
     KernelNode node;
     friend bool operator==(const KernelStatement&, const KernelStatement&) = default;
@@ -212,6 +242,7 @@ struct KernelTask {
     std::vector<std::string> ints;      ///< names; the reserved ones first
     std::vector<Register> registers;
     std::vector<SharedBuffer> shared;
+    std::vector<BlockMatrix> matrices;
     int windows = 0;
     CopyMechanism copy = CopyMechanism::plain;  ///< into its ring
     bool element_copies = false;                ///< some AsyncCopy is not bulk: with barriers, every lane arrives as well
@@ -248,6 +279,18 @@ bool added_by_parts(const Kernel&, const Buffer&);
 std::int64_t reduce_scratch(std::size_t count, int lanes);
 /// Sums that ReduceStore adds up at a time.
 inline constexpr std::size_t most_sums = 32;
+
+/// Where the parts of a block's matrix lie, in bytes: two halves of every number with a row a column, the exponent of their
+/// scale, the bias.
+struct MatrixLayout {
+    std::int64_t depth, width, pitch;  ///< hidden channels and columns in whole fragments; distance of columns in halves
+    std::int64_t low, exponent, bias, bytes;
+};
+MatrixLayout matrix_layout(const BlockMatrix&);
+/// Of GPUs whose tensor cores take 16 x 8 x 16 halves.
+inline constexpr int least_capability_of_products = 80;
+/// Of all matrices of the task that has most.
+std::int64_t matrix_bytes(const Kernel&);
 
 /// Whether some task fills its ring by barriers.
 bool uses_barriers(const Kernel&);

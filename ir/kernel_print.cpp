@@ -88,6 +88,13 @@ class Printer {
     void operator()(const BulkEnd&) { text("bulk end"); }
     void operator()(const PartOfEdges& s) { integer("part of edges ", s.begin), integer(" .. ", s.end); }
     void operator()(const ZerosReady&) { text("zeros ready"); }
+    void operator()(const TileProduct& s) {
+        text("product "), shared(s.to, 0), put(" by {}", s.to_pitch), text(s.add ? " += " : " = ");
+        if (s.factor != 1) put("{} * ", s.factor);
+        shared(s.from, 0), put(" by {} * ", s.from_pitch), name(task_->matrices, s.matrix, 'm');
+        if (s.transposed) text(" transposed");
+        affine(", ", s.rows), put(" of {} rows", s.tile);
+    }
     void operator()(const SyncWarp&) { text("sync"); }
 
   private:
@@ -111,6 +118,7 @@ class Printer {
     void block(const Block&, std::size_t depth);
     void body(const KernelStatement&, std::size_t depth);
     void buffer_line(const Buffer&);
+    void matrix_line(const BlockMatrix&);
 
     const Kernel& kernel_;
     const KernelTask* task_ = nullptr;
@@ -200,11 +208,21 @@ void Printer::body(const KernelStatement& s, std::size_t depth) {
     text("}\n");
 }
 
+void Printer::matrix_line(const BlockMatrix& m) {
+    put("  matrix {} = ", m.name), buffer("", m.buffer), put(", {} rows by {}, columns", m.rows, m.pitch);
+    put(" {}", fmt::join(m.first, " "));
+    if (m.chunk_step) put(" + {}*chunk", m.chunk_step);
+    put(" and {} more each", m.run - 1);
+    if (m.bias) buffer(", bias ", *m.bias);
+    text("\n");
+}
+
 void Printer::task(const KernelTask& t) {
     task_ = &t;
     put("task {}, {} chunks\n", t.name, t.chunks);
     for (const std::string& c : t.comments) put("  # {}\n", c);
     for (const SharedBuffer& s : t.shared) put("  shared {} [{}, {})\n", s.name, s.offset, s.offset + s.size);
+    for (const BlockMatrix& m : t.matrices) matrix_line(m);
     std::string uniform;
     for (const Register& r : t.registers)
         if (r.uniform) uniform += " " + r.name;

@@ -57,6 +57,7 @@ class TaskVerifier {
         assign_int(s.begin), assign_int(s.end);
     }
     void operator()(const ZerosReady&) { zeros_ready_ = true; }
+    void operator()(const TileProduct&);
     void operator()(const SyncWarp&) {}
 
   private:
@@ -70,6 +71,7 @@ class TaskVerifier {
         if (!holds) fail("{}", rule);
     }
     void check_declarations();
+    void check_matrix(const BlockMatrix&) const;
     void block(const Block&);
 
     void read_int(IntId);

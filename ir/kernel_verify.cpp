@@ -8,6 +8,7 @@ void TaskVerifier::check_declarations() {
     require(task_.ints.size() > int_row_end, "the reserved integers are missing");
     require(task_.chunks >= 1, "there is no chunk");
     require(task_.windows >= 0, "a negative number of windows");
+    for (const BlockMatrix& matrix : task_.matrices) check_matrix(matrix);
     windows_open_.resize(static_cast<std::size_t>(task_.windows));
     for (const SharedBuffer& s : task_.shared)
         if (s.offset < 0 || s.size < 1 || s.offset + s.size > kernel_.shared_elements)

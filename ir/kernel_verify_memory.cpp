@@ -165,4 +165,34 @@ void TaskVerifier::operator()(const BulkReduce& s) {
     writes_global(s.global, StoreMode::atomic);
 }
 
+void TaskVerifier::check_matrix(const BlockMatrix& m) const {
+    require(kernel_.target.compute_capability >= least_capability_of_products, "matrices of a block need tensor cores");
+    require(kernel_.compute == DType::float32, "products over tiles are of float32");
+    require(m.rows >= 1 && m.width() >= 1, "an empty matrix");
+    const auto check_buffer = [&](BufferId id, std::int64_t rows) {
+        reads_global(id);
+        const Operand& of = *operand(id).operand;
+        require(operand(id).dtype == kernel_.compute && of.row == Row::shared, "a matrix of other numbers than its products");
+        if (of.width < rows * m.pitch) fail("{} is smaller than {} rows of {}", of.name, rows, m.pitch);
+    };
+    check_buffer(m.buffer, m.rows);
+    if (m.bias) check_buffer(*m.bias, 1);
+    for (const std::int64_t first : m.first)
+        if (first < 0 || first + (task_.chunks - 1) * m.chunk_step + m.run > m.pitch)
+            fail("columns {} to {} of {}", first, first + m.run - 1, m.pitch);
+}
+
+void TaskVerifier::operator()(const TileProduct& s) {
+    if (s.matrix < 0 || static_cast<std::size_t>(s.matrix) >= task_.matrices.size()) fail("matrix {} does not exist", s.matrix);
+    const MatrixLayout layout = matrix_layout(task_.matrices[static_cast<std::size_t>(s.matrix)]);
+    require(s.tile > 0 && s.tile % 16 == 0, "a tile has a multiple of 16 edges");
+    require(s.to_pitch % 2 == 0 && s.from_pitch % 2 == 0, "rows of a tile start at pairs");
+    read(s.rows);
+    const std::int64_t to = s.transposed ? layout.depth : layout.width, from = s.transposed ? layout.width : layout.depth;
+    require(s.to_pitch >= to && s.from_pitch >= from, "rows of a tile hold whole fragments");
+    check_span(s.to, 0, 0, s.tile * s.to_pitch - 1);
+    check_span(s.from, 0, 0, s.tile * s.from_pitch - 1);
+    for (const SharedId id : {s.to, s.from}) require(task_.shared[static_cast<std::size_t>(id)].offset % 2 == 0, "a tile starts at a pair");
+}
+
 }  // namespace flashtp

@@ -32,6 +32,8 @@ ScheduleKnobs parse_knobs(const std::string& text) {
         get("rows_per_warp", k.rows_per_warp);
         get("prefetch", k.prefetch);
         get("tile_bytes", k.tile_bytes);
+        get("tile_edges", k.tile_edges);
+        get("tile_columns", k.tile_columns);
     } catch (const nlohmann::json::exception& error) {
         user_error("its knobs cannot be read: {}", error.what());
     }
@@ -56,7 +58,8 @@ std::string_view to_string(SizeClass size) {
 
 std::string to_json(const ScheduleKnobs& k) {
     // Names every member: a new knob does not compile until it is written, read and thereby part of every key.
-    const auto [channels, registers, split, operations, kernel, staged, sums, stages, bytes, warps, blocks, rows, prefetch, tile] = k;
+    const auto [channels, registers, split, operations, kernel, staged, sums, stages, bytes, warps, blocks, rows, prefetch, tile_bytes,
+                tile_edges, tile_columns] = k;
     return nlohmann::ordered_json{{"max_channels_per_lane", channels},
                                   {"register_budget", registers},
                                   {"split_extent", split},
@@ -70,7 +73,9 @@ std::string to_json(const ScheduleKnobs& k) {
                                   {"min_blocks", blocks},
                                   {"rows_per_warp", rows},
                                   {"prefetch", prefetch},
-                                  {"tile_bytes", tile}}
+                                  {"tile_bytes", tile_bytes},
+                                  {"tile_edges", tile_edges},
+                                  {"tile_columns", tile_columns}}
         .dump();
 }
 

@@ -1,0 +1,258 @@
+// Products over the edges of a tile by tensor cores, with the accuracy of float32: a number is the sum of two halves after a power
+// of two has brought the greatest of its row (or of the matrix) to about 2^14, and of the four products of halves the least is left out.
+namespace warp {
+
+// The two halves of two numbers each; the first number is in the lower bits.
+struct Halves {
+    u32 high, low;
+};
+__device__ __forceinline__ u32 pack(float a, float b) {
+    u32 r;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(b), "f"(a));
+    return r;
+}
+__device__ __forceinline__ float2 unpack(u32 v) {
+    float2 r;
+    asm("{\n"
+        ".reg .f16 a, b;\n"
+        "mov.b32 {a, b}, %2;\n"
+        "cvt.f32.f16 %0, a;\n"
+        "cvt.f32.f16 %1, b;\n"
+        "}"
+        : "=f"(r.x), "=f"(r.y)
+        : "r"(v));
+    return r;
+}
+__device__ __forceinline__ Halves halves(float a, float b) {
+    const u32 high = pack(a, b);
+    const float2 rounded = unpack(high);
+    return {high, pack(a - rounded.x, b - rounded.y)};
+}
+
+// The exponent of the power of two that scales numbers of which this is the greatest.
+__device__ __forceinline__ int shift_of(float greatest) {
+    const int shift = 14 + 127 - static_cast<int>(__float_as_uint(greatest) >> 23);
+    return shift > 100 ? 100 : shift;
+}
+__device__ __forceinline__ float normal_power(int exponent) { return __int_as_float((exponent + 127) << 23); }
+// Any exponent; numbers below the least are zero.
+__device__ __forceinline__ float power_of_two(int exponent) {
+    const int normal = max(-126, min(127, exponent));
+    return normal_power(normal) * normal_power(max(-126, min(0, exponent - normal)));
+}
+
+// A matrix of the block as ir/kernel.hpp lays it out, in bytes: a row of halves for every column, `pitch` halves apart.
+template <int rows_, int columns_, int depth_, int width_, int pitch_, int low_, int exponent_, int bias_>
+struct Matrix {
+    static constexpr int rows = rows_, columns = columns_, depth = depth_, width = width_, pitch = pitch_, low = low_, exponent = exponent_,
+                         bias = bias_;
+};
+
+// ---- before tasks begin -------------------------------------------------------------------------------------------------------
+
+// Where column c is, of columns that come in runs; no array, which would be in memory.
+template <int run, int... first>
+__device__ __forceinline__ int column_in_runs(int c) {
+    int number = 0, at = 0;
+    ((at = c / run == number++ ? first : at), ...);
+    return at + c % run;
+}
+
+// All threads of the block. Columns come in runs of which the first ones are given; threads have neighbouring columns, and parts of 16
+// of their rows.
+template <class M, int from_pitch, int run, int... first>
+__device__ __forceinline__ void load_matrix(unsigned char* matrix, const float* __restrict__ from, const float* __restrict__ bias) {
+    constexpr int part = 16, items = M::width * (M::depth / part);
+    int* const exponent = reinterpret_cast<int*>(matrix + M::exponent);
+    if (threadIdx.x == 0) *exponent = 0;
+    __syncthreads();
+    const auto number = [&](int c, int column, int k) { return c < M::columns && k < M::rows ? from[k * from_pitch + column] : 0.0f; };
+    float greatest = 0;
+    for (int i = threadIdx.x; i < items; i += blockDim.x) {
+        const int c = i % M::width, at = i / M::width * part, column = column_in_runs<run, first...>(c);
+#pragma unroll
+        for (int k = 0; k < part; ++k) greatest = fmaxf(greatest, fabsf(number(c, column, at + k)));
+    }
+    // The order of numbers that are not negative is that of their bits.
+    atomicMax(exponent, __float_as_int(greatest));
+    __syncthreads();
+    const int shift = shift_of(__int_as_float(*exponent));
+    const float scale = normal_power(shift);
+    __syncthreads();
+    if (threadIdx.x == 0) *exponent = -shift;
+    for (int i = threadIdx.x; i < items; i += blockDim.x) {
+        const int c = i % M::width, at = i / M::width * part, column = column_in_runs<run, first...>(c);
+        u32* const high = reinterpret_cast<u32*>(matrix + (c * M::pitch + at) * 2);
+        u32* const low = reinterpret_cast<u32*>(matrix + M::low + (c * M::pitch + at) * 2);
+#pragma unroll
+        for (int k = 0; k < part; k += 2) {
+            const Halves both = halves(number(c, column, at + k) * scale, number(c, column, at + k + 1) * scale);
+            high[k / 2] = both.high;
+            low[k / 2] = both.low;
+        }
+        if constexpr (M::bias > 0)
+            if (at == 0) reinterpret_cast<float*>(matrix + M::bias)[c] = c < M::columns ? bias[column] : 0.0f;
+    }
+}
+
+// ---- fragments (PTX ISA, mma.m16n8k16) ----------------------------------------------------------------------------------------
+// A lane is lane / 4 = g, lane % 4 = t. Of 16 edges it has rows g and g + 8, of 16 summands 2 t, 2 t + 1 and the same 8 further on, and
+// of 8 results 2 t, 2 t + 1.
+
+// 16 edges by 16 summands, in two halves.
+struct Edges {
+    u32 high[4], low[4];
+};
+// 16 summands by 8 results: the first and second eight summands of the high halves, then of the low ones.
+struct Columns {
+    u32 v[4];
+};
+
+__device__ __forceinline__ void multiply_add(float (&sum)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+// Lanes 8 i .. 8 i + 7 have the addresses of the rows of piece i. The matrix does not change, so nothing orders this.
+template <bool transposed>
+__device__ __forceinline__ void load_pieces(Columns& to, u32 address) {
+    if constexpr (transposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(to.v[0]), "=r"(to.v[1]), "=r"(to.v[2]), "=r"(to.v[3])
+                     : "r"(address));
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(to.v[0]), "=r"(to.v[1]), "=r"(to.v[2]), "=r"(to.v[3])
+                     : "r"(address));
+}
+__device__ __forceinline__ float2 pair_at(const float* row, int n, int count) {
+    return {n < count ? row[n] : 0.0f, n + 1 < count ? row[n + 1] : 0.0f};
+}
+__device__ __forceinline__ float greatest_of_quad(float v) {
+    v = fmaxf(v, __shfl_xor_sync(everyone, v, 1));
+    return fmaxf(v, __shfl_xor_sync(everyone, v, 2));
+}
+
+// Rows of a tile as fragments, `steps` times 16 summands from `first` on of `count`; and what undoes the scale of each row.
+template <int blocks, int steps>
+struct TileRows {
+    Edges edges[blocks][steps];
+    float back[blocks][2];
+
+    template <int first, int count, int pitch>
+    __device__ __forceinline__ void load(const float* tile, int exponent, float factor, int lane) {
+        const int g = lane / 4, t = lane % 4;
+#pragma unroll
+        for (int block = 0; block < blocks; ++block) {
+            float2 v[steps][4];
+            float greatest[2] = {0, 0};
+#pragma unroll
+            for (int step = 0; step < steps; ++step)
+#pragma unroll
+                for (int part = 0; part < 4; ++part) {
+                    const float* const row = tile + (16 * block + g + part % 2 * 8) * pitch;
+                    const int n = first + 16 * step + part / 2 * 8 + 2 * t;
+                    v[step][part] = first + 16 * step + 16 <= count ? *reinterpret_cast<const float2*>(row + n) : pair_at(row, n, count);
+                    greatest[part % 2] = fmaxf(greatest[part % 2], fmaxf(fabsf(v[step][part].x), fabsf(v[step][part].y)));
+                }
+            float scale[2];
+#pragma unroll
+            for (int row = 0; row < 2; ++row) {
+                const int shift = shift_of(greatest_of_quad(greatest[row]));
+                scale[row] = normal_power(shift);
+                back[block][row] = factor * power_of_two(exponent - shift);
+            }
+#pragma unroll
+            for (int step = 0; step < steps; ++step)
+#pragma unroll
+                for (int part = 0; part < 4; ++part) {
+                    const float2 pair = v[step][part];
+                    const Halves both = halves(pair.x * scale[part % 2], pair.y * scale[part % 2]);
+                    edges[block][step].high[part] = both.high;
+                    edges[block][step].low[part] = both.low;
+                }
+        }
+    }
+};
+
+// ---- to[r, c] = factor * sum over k of from[r, k] * M[k, c], or transposed -------------------------------------------------------
+
+// Results c, c + 1 of the two rows of a lane.
+template <class M, int pitch, bool add, bool with_bias>
+__device__ __forceinline__ void put_results(float* to, const unsigned char* matrix, const float (&sum)[4], const float (&back)[2], int c) {
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+        float2* const at = reinterpret_cast<float2*>(to + 8 * row * pitch + c);
+        float2 v = {sum[2 * row] * back[row], sum[2 * row + 1] * back[row]};
+        float2 more = {0, 0};
+        if constexpr (add) more = *at;
+        if constexpr (with_bias) more = *reinterpret_cast<const float2*>(matrix + M::bias + 4 * c);
+        if constexpr (add || with_bias) v.x += more.x, v.y += more.y;
+        *at = v;
+    }
+}
+
+// `together` fragments of eight results from c on: sums that do not wait for each other. `pieces` is where the lane's pieces of the first
+// fragment are.
+template <class M, int together, int pitch, bool transposed, bool add, bool with_bias, int blocks, int steps>
+__device__ __forceinline__ void multiply_fragments(float* to, const unsigned char* matrix, const TileRows<blocks, steps>& rows, u32 pieces,
+                                                   int c, int lane) {
+    constexpr int result = transposed ? 1 : M::pitch, summand = transposed ? M::pitch : 1;
+    float sum[together][blocks][4] = {};
+#pragma unroll
+    for (int step = 0; step < steps; ++step) {
+        Columns columns[together];
+#pragma unroll
+        for (int n = 0; n < together; ++n)
+            load_pieces<transposed>(columns[n], pieces + ((c + 8 * n) * result + 16 * step * summand) * 2);
+#pragma unroll
+        for (int product = 0; product < 3; ++product)
+#pragma unroll
+            for (int n = 0; n < together; ++n)
+#pragma unroll
+                for (int block = 0; block < blocks; ++block) {
+                    const Edges& edges = rows.edges[block][step];
+                    const int half = product == 1 ? 2 : 0;
+                    multiply_add(sum[n][block], product == 0 ? edges.low : edges.high, columns[n].v[half], columns[n].v[half + 1]);
+                }
+    }
+#pragma unroll
+    for (int n = 0; n < together; ++n)
+#pragma unroll
+        for (int block = 0; block < blocks; ++block)
+            put_results<M, pitch, add, with_bias>(to + (16 * block + lane / 4) * pitch, matrix, sum[n][block], rows.back[block],
+                                                  c + 8 * n + lane % 4 * 2);
+}
+
+// Summands from `first` on, at most 64 at a time: more fragments of edges would not fit the registers.
+template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add, int first = 0>
+__device__ __forceinline__ void multiply_from(float* to, const float* from, const unsigned char* matrix, float factor, int lane) {
+    constexpr int summands = transposed ? M::width : M::depth, results = transposed ? M::depth : M::width;
+    constexpr int steps = (summands - first < 64 ? summands - first : 64) / 16, blocks = tile / 16;
+    constexpr int together = blocks > 1 ? 4 : 8, left = results / 8 % together, whole = results - 8 * left;
+    constexpr bool add_here = add || first > 0, with_bias = !transposed && !add_here && M::bias > 0;
+    TileRows<blocks, steps> rows;
+    rows.template load<first, transposed ? M::columns : M::rows, from_pitch>(from, *reinterpret_cast<const int*>(matrix + M::exponent), factor,
+                                                                             lane);
+    // Eight lanes have the rows of a piece, rows are columns of the matrix; the second piece has summands 8 further on.
+    const int column = lane % 8 + (transposed ? first + lane / 8 % 2 * 8 : 0), k = transposed ? 0 : first + lane / 8 % 2 * 8;
+    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (column * M::pitch + k) * 2;
+#pragma unroll 1
+    for (int c = 0; c < whole; c += 8 * together)
+        multiply_fragments<M, together, to_pitch, transposed, add_here, with_bias>(to, matrix, rows, pieces, c, lane);
+    if constexpr (left > 0)
+        multiply_fragments<M, left, to_pitch, transposed, add_here, with_bias>(to, matrix, rows, pieces, whole, lane);
+    if constexpr (first + 64 < summands) {
+        __syncwarp();
+        multiply_from<M, tile, to_pitch, from_pitch, transposed, add, first + 64>(to, from, matrix, factor, lane);
+    }
+}
+
+template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add>
+__device__ __forceinline__ void multiply(float* to, const float* from, const unsigned char* matrix, float factor, int lane) {
+    __syncwarp();
+    multiply_from<M, tile, to_pitch, from_pitch, transposed, add>(to, from, matrix, factor, lane);
+    __syncwarp();
+}
+
+}  // namespace warp

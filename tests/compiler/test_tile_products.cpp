@@ -1,0 +1,74 @@
+// Kernels that make tiles of weights themselves: the products they contain, their results in the interpreter, and who gets none.
+#include <doctest/doctest.h>
+
+#include "compiler/expand_paths.hpp"
+#include "tests/support/complaints.hpp"
+#include "tests/support/every_triple.hpp"
+#include "tests/support/run_kernel.hpp"
+
+using namespace flashtp;
+using namespace flashtp::test;
+
+namespace {
+
+const Request forward{0, {}, {}}, gradients{1, {"d_x", "d_y", "d_h"}, {}};
+
+Problem layer_with(std::int64_t hidden, bool bias, const char* irreps = "32x0e+40x1o") {
+    Problem problem = uvu_layer(irreps, "1x0e+1x1o+1x2e");
+    problem.radial = Radial{hidden, 0.25, bias};
+    return problem;
+}
+
+std::size_t matrices_of(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options = {}) {
+    Trace trace;
+    std::size_t count = 0;
+    for (const Kernel& kernel : lower(problem, request, target, options, trace).kernels)
+        for (const KernelTask& task : kernel.tasks) count += task.matrices.size();
+    return count;
+}
+
+}  // namespace
+
+TEST_CASE("tile products: kernels on GPUs make float32 weights of convolutions in tiles") {
+    const Problem problem = layer_with(24, true);
+    for (const char* name : {"sm_80", "sm_90a", "sm_100"}) {
+        CHECK(matrices_of(problem, forward, cuda_target(name)) > 0);
+        CHECK(matrices_of(problem, gradients, cuda_target(name)) > 0);
+    }
+    CHECK(matrices_of(problem, forward, cpu_target("x86-64-v3")) == 0);
+    CHECK(matrices_of(problem, forward, cuda_target("sm_90a"), {.schedule = {}, .factoring = {}, .knobs = {}, .general = true}) == 0);
+    Problem other = problem;
+    other.dtype = DType::float64;
+    CHECK(matrices_of(other, forward, cuda_target("sm_90a")) == 0);
+    other = problem;
+    other.convolution = false;
+    CHECK(matrices_of(other, forward, cuda_target("sm_90a")) == 0);
+}
+
+TEST_CASE("tile products: every hidden size, with receivers that share tiles and tiles that share receivers") {
+    constexpr std::int64_t hidden[] = {1, 8, 17, 64, 80, 130};
+    const GraphOptions graphs[] = {{.edges = 61, .senders = 7, .receivers = 11, .sorted = false},
+                                   {.edges = 37, .senders = 5, .receivers = 2, .sorted = true},
+                                   {.edges = 3, .senders = 5, .receivers = 6, .sorted = true}};
+    const char* targets[] = {"sm_90a", "sm_80"};
+    const auto complain = [&](std::int64_t n) {
+        const Problem problem = layer_with(hidden[n / 6], n % 4 == 1);
+        const Experiment experiment(problem, n % 2 ? gradients : forward, graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
+        const KernelRun split{.options = {}, .rows_per_warp = 1, .threads = 1, .parts = 3, .part_edges = 9};
+        const KernelRun whole{.options = {}, .rows_per_warp = 4};
+        return complaint_interpreted(experiment, cuda_target(targets[n % 5 == 0]), n % 3 == 2 ? split : whole);
+    };
+    for (const std::string& text : complaints(6 * std::ssize(hidden), complain)) FAIL_CHECK(text);
+}
+
+TEST_CASE("tile products: numbers far from one keep the accuracy of float32") {
+    const Problem problem = layer_with(64, false, "32x0e");
+    for (const auto& [h, w2] : {std::pair{1e-4, 1e4}, {1e4, 1e-4}, {1e30, 1e-30}, {1e-25, 1e3}}) {
+        Experiment experiment(problem, forward, {.edges = 40, .senders = 7, .receivers = 5, .sorted = true}, 3);
+        for (double& v : experiment.inputs.at("h")) v = static_cast<float>(v * h);
+        for (double& v : experiment.inputs.at("W2")) v = static_cast<float>(v * w2);
+        const PathProgram paths = expand_paths(problem);
+        experiment.expected = evaluate(paths, experiment.graph, experiment.inputs);
+        CHECK(complaint_interpreted(experiment, cuda_target("sm_90a")) == "");
+    }
+}
