@@ -1,9 +1,13 @@
 // Kernels that make tiles of weights themselves: the products they contain, their results in the interpreter, and who gets none.
 #include <doctest/doctest.h>
 
+#include "codegen/dialect.hpp"
+#include "codegen/emit_c.hpp"
 #include "compiler/expand_paths.hpp"
+#include "tests/ir/errors.hpp"
 #include "tests/support/complaints.hpp"
 #include "tests/support/every_triple.hpp"
+#include "tests/support/kernel_builder.hpp"
 #include "tests/support/run_kernel.hpp"
 
 using namespace flashtp;
@@ -59,6 +63,27 @@ TEST_CASE("tile products: every hidden size, with receivers that share tiles and
         return complaint_interpreted(experiment, cuda_target(targets[n % 5 == 0]), n % 3 == 2 ? split : whole);
     };
     for (const std::string& text : complaints(6 * std::ssize(hidden), complain)) FAIL_CHECK(text);
+}
+
+TEST_CASE("tile products: what a kernel with products must keep to") {
+    Trace trace;
+    const Kernel whole = lower(layer_with(24, true), gradients, cuda_target("sm_90a"), {}, trace).kernels.front();
+    const auto complaint = [&](auto change) {
+        Kernel kernel = whole;
+        change(kernel, kernel.tasks.front().matrices.front());
+        return internal_error_of([&] { verify(kernel); });
+    };
+    CHECK(complaint([](Kernel&, BlockMatrix&) {}) == "(no error)");
+    CHECK(contains(complaint([](Kernel& k, BlockMatrix&) { k.target.compute_capability = 75; }), "need tensor cores"));
+    CHECK(contains(complaint([](Kernel&, BlockMatrix& m) { m.first[0] = m.pitch; }), "columns"));
+    CHECK(contains(complaint([](Kernel&, BlockMatrix& m) { m.rows += 1; }), "is smaller than"));
+    CHECK(contains(complaint([](Kernel&, BlockMatrix& m) { m.run += 16; }), "rows of a tile hold whole fragments"));
+    CHECK(contains(complaint([](Kernel& k, BlockMatrix&) { k.tasks.front().matrices.clear(); }), "matrix 0 does not exist"));
+    CHECK(shared_bytes(whole) > matrix_bytes(whole));
+
+    const std::string text = to_string(whole), code = emit_c(whole, cuda_dialect());
+    for (const char* part : {"matrix W2 = W2, 24 rows by", "product shared tile_w[0]", "* W2 transposed"}) CHECK(contains(text, part));
+    for (const char* part : {"warp::load_matrix<", "warp::multiply<", "__syncthreads();"}) CHECK(contains(code, part));
 }
 
 TEST_CASE("tile products: numbers far from one keep the accuracy of float32") {
