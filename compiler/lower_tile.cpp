@@ -86,7 +86,8 @@ void TaskLowering::add_matrix(const TileTerm& term) {
 Access TaskLowering::tile_access(ValueId value, int copy) const {
     const Binding& binding = *program_.values[value].binding;
     const RingPlace place{tile_.columns.at(binding.view.offset), 1, 1};
-    return shared_access(tile_.shared.at(program_.operands[binding.operand].name), Affine::of(tile_.row, tile_.pitch), place, value, copy);
+    return shared_access(tile_.shared.at(program_.operands[binding.operand].name), Affine::of(tile_.row, tile_.pitch), place,
+                         value, copy);
 }
 
 void TaskLowering::begin_tile(const Affine& first, const Affine& last, Block& block) {
@@ -113,8 +114,13 @@ void TaskLowering::fill_tile(const Affine& first, Block& block) {
     for (const TileTerm& term : *terms_) {
         if (term.returned || !tile_.shared.contains(term.tile.name)) continue;
         const auto vector = static_cast<int>(std::gcd(term.hidden, std::int64_t{4}));
-        AsyncCopy copy{tile_.shared.at(term.rows.name), Affine::of(k, tile_.row_pitch), buffers_.named(term.rows.name),
-                       Affine::of(e, term.rows.width), term.hidden, false, vector};
+        AsyncCopy copy{tile_.shared.at(term.rows.name),
+                       Affine::of(k, tile_.row_pitch),
+                       buffers_.named(term.rows.name),
+                       Affine::of(e, term.rows.width),
+                       term.hidden,
+                       false,
+                       vector};
         const bool twice = std::ranges::any_of(edges.body, [&](const KernelStatement& s) { return s.node == KernelNode{copy}; });
         if (!twice) emit(edges.body, std::move(copy));
     }
@@ -140,8 +146,9 @@ void TaskLowering::enter_tile(IntId position, Block& block) {
     for (const TileTerm& term : *terms_) {
         if (term.returned || !tile_.shared.contains(term.tile.name)) continue;
         const SharedId to = tile_.shared.at(term.tile.name);
-        emit(first.body, TileProduct{to, tile_.shared.at(term.rows.name), tile_.pitch, tile_.row_pitch, tile_.matrices.at(term.matrix.name),
-                                     schedule_.tile_edges, Affine::of(count), term.factor, false, std::ranges::count(made, to) > 0});
+        emit(first.body,
+             TileProduct{to, tile_.shared.at(term.rows.name), tile_.pitch, tile_.row_pitch, tile_.matrices.at(term.matrix.name),
+                         schedule_.tile_edges, Affine::of(count), term.factor, false, std::ranges::count(made, to) > 0});
         made.push_back(to);
     }
     emit(block, std::move(first));
@@ -176,15 +183,17 @@ void TaskLowering::return_tile(IntId position, Block& block) {
         if (!term.returned || !tile_.shared.contains(term.tile.name)) continue;
         const bool again = std::ranges::any_of(rows, [&](const TileTerm* t) { return t->rows.name == term.rows.name; });
         emit(block, TileProduct{tile_.shared.at(term.rows.name), tile_.shared.at(term.tile.name), tile_.row_pitch, tile_.pitch,
-                                tile_.matrices.at(term.matrix.name), schedule_.tile_edges, Affine::of(tile_.row), term.factor, true, again});
+                                tile_.matrices.at(term.matrix.name), schedule_.tile_edges, Affine::of(tile_.row), term.factor,
+                                true, again});
         if (!again) rows.push_back(&term);
     }
     const IntId r = builder_.new_int("r"), e = builder_.new_int("e_left");
     For edges{r, Affine(0), Affine::of(tile_.row), 1, {}};
     emit(edges.body, WindowRead{3, e, Affine::of(position) + Affine::of(tile_.row, -1) + Affine::of(r) + Affine(1)});
     for (const TileTerm* term : rows)
-        emit(edges.body, CopyLanes{tile_.shared.at(term->rows.name), Affine::of(r, tile_.row_pitch), buffers_.named(term->rows.name),
-                                   Affine::of(e, term->rows.width), term->hidden, false, StoreMode::atomic});
+        emit(edges.body,
+             CopyLanes{tile_.shared.at(term->rows.name), Affine::of(r, tile_.row_pitch), buffers_.named(term->rows.name),
+                       Affine::of(e, term->rows.width), term->hidden, false, StoreMode::atomic});
     emit(block, std::move(edges));
 }
 

@@ -23,8 +23,7 @@ class TermReader {
     bool read_term(const EdgeProgram& part, const Product& product) {
         TileTerm term{.hidden = product.hidden, .factor = product.coefficient};
         const Factor *tile = nullptr, *rows = nullptr, *matrix = nullptr;
-        for (const Factor* f : {&product.dst, &product.a, &*product.b})
-            (f->edge ? f->column ? tile : rows : matrix) = f;
+        for (const Factor* f : {&product.dst, &product.a, &*product.b}) (f->edge ? f->column ? tile : rows : matrix) = f;
         if (!tile || !rows || !matrix || matrix == &product.dst) return false;
         term.tile = part.operands[tile->operand];
         term.rows = part.operands[rows->operand];
@@ -44,7 +43,8 @@ class TermReader {
     /// A bias goes with the first product of its tile.
     bool take_biases() {
         for (const auto& [tile, bias] : biases_) {
-            const auto of_tile = std::ranges::find_if(terms, [&](const TileTerm& t) { return !t.returned && t.tile.name == tile; });
+            const auto of_tile =
+                std::ranges::find_if(terms, [&](const TileTerm& t) { return !t.returned && t.tile.name == tile; });
             if (of_tile == terms.end() || of_tile->bias) return false;
             of_tile->bias = bias;
         }

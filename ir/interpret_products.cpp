@@ -40,7 +40,8 @@ std::vector<T> Warp<T>::column(const BlockMatrix& matrix, std::int64_t number) {
     const std::int64_t first = matrix.first[static_cast<std::size_t>(number / matrix.run)];
     const std::int64_t at = first + matrix.chunk_step * integer(int_chunk) + number % matrix.run;
     std::vector<T> numbers;
-    for (std::int64_t k = 0; k < matrix.rows; ++k) numbers.push_back(global_.get<T>(site_, matrix.buffer, k * matrix.pitch + at, some_lane));
+    for (std::int64_t k = 0; k < matrix.rows; ++k)
+        numbers.push_back(global_.get<T>(site_, matrix.buffer, k * matrix.pitch + at, some_lane));
     numbers.push_back(matrix.bias ? global_.get<T>(site_, *matrix.bias, at, some_lane) : T(0));
     return numbers;
 }

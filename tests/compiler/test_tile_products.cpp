@@ -23,7 +23,8 @@ Problem layer_with(std::int64_t hidden, bool bias, const char* irreps = "32x0e+4
     return problem;
 }
 
-std::size_t matrices_of(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options = {}) {
+std::size_t matrices_of(const Problem& problem, const Request& request, const Target& target,
+                        const LoweringOptions& options = {}) {
     Trace trace;
     std::size_t count = 0;
     for (const Kernel& kernel : lower(problem, request, target, options, trace).kernels)
@@ -40,7 +41,8 @@ TEST_CASE("tile products: kernels on GPUs make float32 weights of convolutions i
         CHECK(matrices_of(problem, gradients, cuda_target(name)) > 0);
     }
     CHECK(matrices_of(problem, forward, cpu_target("x86-64-v3")) == 0);
-    CHECK(matrices_of(problem, forward, cuda_target("sm_90a"), {.schedule = {}, .factoring = {}, .knobs = {}, .general = true}) == 0);
+    CHECK(matrices_of(problem, forward, cuda_target("sm_90a"), {.schedule = {}, .factoring = {}, .knobs = {}, .general = true}) ==
+          0);
     Problem other = problem;
     other.dtype = DType::float64;
     CHECK(matrices_of(other, forward, cuda_target("sm_90a")) == 0);
@@ -77,12 +79,14 @@ TEST_CASE("tile products: what a kernel with products must keep to") {
     CHECK(contains(complaint([](Kernel& k, BlockMatrix&) { k.target.compute_capability = 75; }), "need tensor cores"));
     CHECK(contains(complaint([](Kernel&, BlockMatrix& m) { m.first[0] = m.pitch; }), "columns"));
     CHECK(contains(complaint([](Kernel&, BlockMatrix& m) { m.rows += 1; }), "is smaller than"));
-    CHECK(contains(complaint([](Kernel&, BlockMatrix& m) { m.first.resize(3 * m.first.size()); }), "rows of a tile hold whole fragments"));
+    CHECK(contains(complaint([](Kernel&, BlockMatrix& m) { m.first.resize(3 * m.first.size()); }),
+                   "rows of a tile hold whole fragments"));
     CHECK(contains(complaint([](Kernel& k, BlockMatrix&) { k.tasks.front().matrices.clear(); }), "matrix 0 does not exist"));
     CHECK(shared_bytes(whole) > matrix_bytes(whole));
 
     const std::string text = to_string(whole), code = emit_c(whole, cuda_dialect());
-    for (const char* part : {"matrix W2 = W2, 24 rows by", "product shared tile_w[0]", "* W2 transposed"}) CHECK(contains(text, part));
+    for (const char* part : {"matrix W2 = W2, 24 rows by", "product shared tile_w[0]", "* W2 transposed"})
+        CHECK(contains(text, part));
     for (const char* part : {"warp::load_matrix<", "warp::multiply<", "__syncthreads();"}) CHECK(contains(code, part));
 }
 
