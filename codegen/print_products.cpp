@@ -31,8 +31,8 @@ void TaskPrinter::operator()(const TileProduct& s) {
     std::int64_t offset = 0;
     for (MatrixId m = 0; m < s.matrix; ++m) offset += matrix_layout(task_.matrices[static_cast<std::size_t>(m)]).bytes;
     const BlockMatrix& matrix = task_.matrices[static_cast<std::size_t>(s.matrix)];
-    out_.line(fmt::format("warp::multiply<{}, {}, {}, {}, {}, {}>({}, {}, matrices + {}, {}, lane);", matrix_type(matrix), s.tile,
-                          s.to_pitch, s.from_pitch, s.transposed, s.add, shared_[static_cast<std::size_t>(s.to)],
+    out_.line(fmt::format("warp::multiply<{}, {}, {}, {}, {}, {}, {}>({}, {}, matrices + {}, {}, lane);", matrix_type(matrix), s.tile,
+                          s.to_pitch, s.from_pitch, s.transposed, s.add, s.bias, shared_[static_cast<std::size_t>(s.to)],
                           shared_[static_cast<std::size_t>(s.from)], offset, c_literal(s.factor, DType::float32)));
 }
 

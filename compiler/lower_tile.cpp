@@ -78,7 +78,8 @@ void TaskLowering::add_matrix(const TileTerm& term) {
     for (const auto& [first, column] : tile_.columns) matrix.first.push_back(first + nest_.task().channel_begin);
     matrix.run = chunk_channels_;
     matrix.chunk_step = chunks_ > 1 ? chunk_channels_ : 0;
-    if (term.bias) matrix.bias = buffers_.named(term.bias->name);
+    for (const TileTerm& other : *terms_)
+        if (other.bias && other.matrix.name == term.matrix.name) matrix.bias = buffers_.named(other.bias->name);
     tile_.matrices[term.matrix.name] = static_cast<MatrixId>(builder_.task.matrices.size());
     builder_.task.matrices.push_back(std::move(matrix));
 }
@@ -148,7 +149,7 @@ void TaskLowering::enter_tile(IntId position, Block& block) {
         const SharedId to = tile_.shared.at(term.tile.name);
         emit(first.body,
              TileProduct{to, tile_.shared.at(term.rows.name), tile_.pitch, tile_.row_pitch, tile_.matrices.at(term.matrix.name),
-                         schedule_.tile_edges, Affine::of(count), term.factor, false, std::ranges::count(made, to) > 0});
+                         schedule_.tile_edges, Affine::of(count), term.factor, false, std::ranges::count(made, to) > 0, term.bias.has_value()});
         made.push_back(to);
     }
     emit(block, std::move(first));

@@ -45,7 +45,11 @@ class TermReader {
         for (const auto& [tile, bias] : biases_) {
             const auto of_tile =
                 std::ranges::find_if(terms, [&](const TileTerm& t) { return !t.returned && t.tile.name == tile; });
-            if (of_tile == terms.end() || of_tile->bias) return false;
+            // A matrix in shared memory has room for one.
+            const bool taken = of_tile != terms.end() && std::ranges::any_of(terms, [&](const TileTerm& t) {
+                                   return t.bias && t.matrix.name == of_tile->matrix.name;
+                               });
+            if (of_tile == terms.end() || taken) return false;
             of_tile->bias = bias;
         }
         biases_.clear();

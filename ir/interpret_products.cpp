@@ -89,7 +89,7 @@ void Warp<T>::product_row(const TileProduct& s, const std::vector<std::vector<T>
         double sum = 0;
         for (std::size_t n = 0; n < summands; ++n)
             sum += Halves(from[n] * row_scale) * Halves((s.transposed ? columns[n][to] : columns[to][n]) * scale);
-        const double bias = s.transposed || s.add ? 0 : columns[to][depth];
+        const double bias = s.bias ? columns[to][depth] : 0;
         put_product(s, row, static_cast<std::int64_t>(to), s.factor * sum / row_scale / scale + bias);
     }
 }

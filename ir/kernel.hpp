@@ -192,7 +192,7 @@ struct BulkEnd { friend bool operator==(const BulkEnd&, const BulkEnd&) = defaul
 struct ZerosReady { friend bool operator==(const ZerosReady&, const ZerosReady&) = default; };
 
 /// Of edges r < rows of a tile: to[r, c] = or += factor * sum over k of from[r, k] * M[k, c], or with `transposed` to[r, k] = or +=
-/// factor * sum over c of from[r, c] * M[k, c]; a matrix's bias comes with the product that is not added. Operands are halved for
+/// factor * sum over c of from[r, c] * M[k, c]. Operands are halved for
 /// tensor cores, which keep the accuracy of float32: docs/design/fused-radial.md. `tile` is a multiple of 16 and at least rows, and
 /// what is in rows beyond is lost. A SyncWarp comes before and after.
 struct TileProduct {
@@ -203,6 +203,7 @@ struct TileProduct {
     Affine rows;
     double factor = 1;
     bool transposed = false, add = false;
+    bool bias = false;  ///< and the matrix's bias in every row; neither transposed nor added
     friend bool operator==(const TileProduct&, const TileProduct&) = default;
 };
 struct SyncWarp { friend bool operator==(const SyncWarp&, const SyncWarp&) = default; };

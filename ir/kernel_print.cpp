@@ -93,6 +93,7 @@ class Printer {
         if (s.factor != 1) put("{} * ", s.factor);
         shared(s.from, 0), put(" by {} * ", s.from_pitch), name(task_->matrices, s.matrix, 'm');
         if (s.transposed) text(" transposed");
+        if (s.bias) text(" + bias");
         affine(", ", s.rows), put(" of {} rows", s.tile);
     }
     void operator()(const SyncWarp&) { text("sync"); }

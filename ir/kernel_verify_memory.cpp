@@ -185,6 +185,8 @@ void TaskVerifier::check_matrix(const BlockMatrix& m) const {
 void TaskVerifier::operator()(const TileProduct& s) {
     if (s.matrix < 0 || static_cast<std::size_t>(s.matrix) >= task_.matrices.size()) fail("matrix {} does not exist", s.matrix);
     const MatrixLayout layout = matrix_layout(task_.matrices[static_cast<std::size_t>(s.matrix)]);
+    const bool biased = task_.matrices[static_cast<std::size_t>(s.matrix)].bias.has_value();
+    require(!s.bias || (biased && !s.transposed && !s.add), "a bias that the matrix has not, or that is added twice");
     require(s.tile > 0 && s.tile % 16 == 0, "a tile has a multiple of 16 edges");
     require(s.to_pitch % 2 == 0 && s.from_pitch % 2 == 0, "rows of a tile start at pairs");
     read(s.rows);

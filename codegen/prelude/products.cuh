@@ -225,12 +225,12 @@ __device__ __forceinline__ void multiply_fragments(float* to, const unsigned cha
 }
 
 // Summands from `first` on, at most 64 at a time: more fragments of edges would not fit the registers.
-template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add, int first = 0>
+template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add, bool bias, int first = 0>
 __device__ __forceinline__ void multiply_from(float* to, const float* from, const unsigned char* matrix, float factor, int lane) {
     constexpr int summands = transposed ? M::width : M::depth, results = transposed ? M::depth : M::width;
     constexpr int steps = (summands - first < 64 ? summands - first : 64) / 16, blocks = tile / 16;
     constexpr int together = blocks > 1 ? 4 : 8, left = results / 8 % together, whole = results - 8 * left;
-    constexpr bool add_here = add || first > 0, with_bias = !transposed && !add_here && M::bias > 0;
+    constexpr bool add_here = add || first > 0, with_bias = bias && first == 0;
     TileRows<blocks, steps> rows;
     rows.template load<first, transposed ? M::columns : M::rows, from_pitch>(from, *reinterpret_cast<const int*>(matrix + M::exponent), factor,
                                                                              lane);
@@ -244,14 +244,14 @@ __device__ __forceinline__ void multiply_from(float* to, const float* from, cons
         multiply_fragments<M, left, to_pitch, transposed, add_here, with_bias>(to, matrix, rows, pieces, whole, lane);
     if constexpr (first + 64 < summands) {
         __syncwarp();
-        multiply_from<M, tile, to_pitch, from_pitch, transposed, add, first + 64>(to, from, matrix, factor, lane);
+        multiply_from<M, tile, to_pitch, from_pitch, transposed, add, bias, first + 64>(to, from, matrix, factor, lane);
     }
 }
 
-template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add>
+template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add, bool bias>
 __device__ __forceinline__ void multiply(float* to, const float* from, const unsigned char* matrix, float factor, int lane) {
     __syncwarp();
-    multiply_from<M, tile, to_pitch, from_pitch, transposed, add>(to, from, matrix, factor, lane);
+    multiply_from<M, tile, to_pitch, from_pitch, transposed, add, bias>(to, from, matrix, factor, lane);
     __syncwarp();
 }
 

@@ -16,6 +16,8 @@ using namespace flashtp::test;
 namespace {
 
 const Request forward{0, {}, {}}, gradients{1, {"d_x", "d_y", "d_h"}, {}};
+/// Of second order: the tangent of the weights has a matrix of its own, and no bias.
+const Request tangents{2, {"t_z", "t_d_x", "t_d_y", "t_d_h"}, {"t_b"}};
 
 Problem layer_with(std::int64_t hidden, bool bias, const char* irreps = "32x0e+40x1o") {
     Problem problem = uvu_layer(irreps, "1x0e+1x1o+1x2e");
@@ -65,6 +67,24 @@ TEST_CASE("tile products: every hidden size, with receivers that share tiles and
         return complaint_interpreted(experiment, cuda_target(targets[n % 5 == 0]), n % 3 == 2 ? split : whole);
     };
     for (const std::string& text : complaints(6 * std::ssize(hidden), complain)) FAIL_CHECK(text);
+}
+
+TEST_CASE("tile products: second order, with and without a tangent of the matrix and a bias") {
+    for (const bool bias : {false, true})
+        for (const bool matrix : {false, true}) {
+            Request request = tangents;
+            if (!bias) request.absent.clear();
+            if (!matrix) request.absent.push_back("t_W2");
+            const Problem problem = layer_with(20, bias);
+            CHECK(matrices_of(problem, request, cuda_target("sm_90a")) > 0);
+            const Experiment experiment(problem, request, {.edges = 61, .senders = 7, .receivers = 11, .sorted = false}, 5);
+            CHECK(complaint_interpreted(experiment, cuda_target("sm_90a"), {.options = {}, .rows_per_warp = 4}) == "");
+        }
+    // Two biases of one matrix: weights are made where they are used.
+    const Problem problem = layer_with(20, true);
+    const Experiment experiment(problem, {2, {"t_z"}, {}}, {.edges = 21, .senders = 7, .receivers = 5, .sorted = false}, 5);
+    CHECK(matrices_of(problem, experiment.request, cuda_target("sm_90a")) == 0);
+    CHECK(complaint_interpreted(experiment, cuda_target("sm_90a")) == "");
 }
 
 TEST_CASE("tile products: what a kernel with products must keep to") {
