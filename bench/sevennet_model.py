@@ -15,8 +15,9 @@ os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflasht
 # SevenNet does for FlashTP.
 BACKENDS = {"e3nn": ({}, "e3nn"), "FlashTP": ({"enable_flash": True}, "flashTP_e3nn"),
             "OpenEquivariance": ({"enable_oeq": True}, "openequivariance"),
-            "cuEquivariance": ({"enable_cueq": True}, "cuequivariance_torch"), "flashtp": ({"enable_flash": True}, "torch")}
-ON_CPUS = ("e3nn", "flashtp")
+            "cuEquivariance": ({"enable_cueq": True}, "cuequivariance_torch"),
+            "flashtp convolutions": ({"enable_flash": True}, "torch"), "flashtp": ({"enable_flash": True}, "torch")}
+ON_CPUS = ("e3nn", "flashtp convolutions", "flashtp")
 
 
 def available(backends, device):
@@ -37,9 +38,9 @@ def checkpoint():
 
 def build(backend, device):
     import sevenn.nn.flash_helper as slot
-    if backend == "flashtp":
+    if backend.startswith("flashtp"):
         from flashtp.integrations import sevennet
-        sevennet.enable()
+        sevennet.enable(only_convolutions=backend != "flashtp")
     elif backend == "FlashTP":
         import flashTP_e3nn
         # Its table of devices does not know the H200.

@@ -1,13 +1,12 @@
 #include "runtime/driver.hpp"
 
-#include <unistd.h>
-
 #include <atomic>
 #include <string>
 
 #include <fmt/format.h>
 
 #include "ir/error.hpp"
+#include "runtime/fork_count.hpp"
 #include "runtime/shared_library.hpp"
 
 namespace flashtp {
@@ -89,9 +88,9 @@ Driver::Driver() {
 }
 
 const Driver& Driver::get() {
-    static std::atomic<pid_t> user{0};
-    const pid_t self = ::getpid();
-    pid_t first = 0;
+    static std::atomic<std::uint64_t> user{0};
+    const std::uint64_t self = fork_count();
+    std::uint64_t first = 0;
     if (!user.compare_exchange_strong(first, self) && first != self)
         throw ForkedError(
             "this process was forked from one that had used CUDA, where CUDA cannot be used; start processes with exec "

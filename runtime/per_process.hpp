@@ -1,10 +1,11 @@
 // State behind locks that a child of fork() does without.
 #pragma once
 
-#include <unistd.h>
-
 #include <atomic>
+#include <cstdint>
 #include <memory>
+
+#include "runtime/fork_count.hpp"
 
 namespace flashtp {
 
@@ -16,14 +17,14 @@ class PerProcess {
     PerProcess() = default;
     ~PerProcess() {
         Node* const node = current_.load(std::memory_order_acquire);
-        if (node && node->process == ::getpid()) delete node;
+        if (node && node->process == fork_count()) delete node;
     }
     PerProcess(const PerProcess&) = delete;
     PerProcess& operator=(const PerProcess&) = delete;
 
     State& get() const {
         Node* node = current_.load(std::memory_order_acquire);
-        while (!node || node->process != ::getpid()) {
+        while (!node || node->process != fork_count()) {
             auto fresh = std::make_unique<Node>();
             if (current_.compare_exchange_strong(node, fresh.get(), std::memory_order_acq_rel)) return fresh.release()->state;
         }
@@ -32,7 +33,7 @@ class PerProcess {
 
   private:
     struct Node {
-        pid_t process = ::getpid();
+        std::uint64_t process = fork_count();
         State state;
     };
     mutable std::atomic<Node*> current_{nullptr};

@@ -4,14 +4,16 @@
     flashtp.integrations.sevennet.enable()
     calculator = SevenNetCalculator("7net-l3i5", enable_flash=True)
 """
+import sevenn.model_build as model_build
 import sevenn.nn.flash_helper as slot
-import torch
 from sevenn.nn.convolution import IrrepsScatterGatterFusedConvolution
+from sevenn.nn.equivariant_gate import EquivariantGate
+from sevenn.nn.linear import IrrepsLinear
+from sevenn.nn.self_connection import SelfConnectionLinearIntro
 from torch import Tensor, nn
 
 from ..convolution import TensorProductConv
-
-_INT32_EDGES = "flashtp_edge_index"
+from . import e3nn_layers
 
 
 class Convolution(nn.Module):
@@ -22,40 +24,59 @@ class Convolution(nn.Module):
         self.convolution = TensorProductConv(irreps_in1, irreps_in2, irreps_out, instructions)
 
     def forward(self, x: Tensor, edge_filter: Tensor, weight: Tensor, edge_src: Tensor, edge_dst: Tensor) -> Tensor:
-        """z [nodes, irreps_out.dim] of x [nodes, irreps_in1.dim] and of edges from ``edge_src`` to ``edge_dst``, int32."""
+        """z [nodes, irreps_out.dim] of x [nodes, irreps_in1.dim] and of edges from ``edge_src`` to ``edge_dst``."""
         return self.convolution(x, edge_filter, weight, edge_dst, edge_src)
 
 
-class SharedEdges(IrrepsScatterGatterFusedConvolution):
-    """SevenNet's layer, which gives its slot edges in int32. SevenNet copies them in every layer; here all layers of a call share
-    one copy, and with it one index."""
+class MessagePassing(IrrepsScatterGatterFusedConvolution):
+    """SevenNet's layer, but for what it copies: edges stay as they are, so that all layers of a call share one index, and x is divided
+    by the number of neighbours before its products with the edge's attributes make it some ten times as wide."""
 
     def forward(self, data):
-        edges = data[self.key_edge_idx]
-        if _INT32_EDGES not in data:
-            data[_INT32_EDGES] = edges.to(torch.int32)
-        data[self.key_edge_idx] = data[_INT32_EDGES]
-        try:
+        receiver, sender = data[self.key_edge_idx].unbind(0)
+        if self.is_parallel or len(sender) == 0:
             return super().forward(data)
-        finally:
-            data[self.key_edge_idx] = edges
+        weights = self.weight_nn(data[self.key_weight_input])
+        x = data[self.key_x] / self.denominator
+        data[self.key_x] = self.convolution(x, data[self.key_filter], weights, sender, receiver)
+        return data
 
 
-def enable() -> None:
+def enable(*, only_convolutions: bool = False) -> None:
     """From now on ``enable_flash=True`` (in the calculator, ``build_model`` or ``use_flash_tp`` in a configuration) means this
-    package. May be called more than once. Models for LAMMPS are built with ``_flash_lammps`` as before."""
+    package. May be called more than once. Models for LAMMPS are built with ``_flash_lammps`` as before.
+
+    only_convolutions: the layers around the tensor products stay e3nn's, call by call.
+    """
+    global _only_convolutions
+    _only_convolutions = only_convolutions
     slot.uvu_TP = Convolution
     slot.is_flash_available = lambda: True
-    if slot.patch_convolution is not _patch_convolution:
-        slot.patch_convolution = _patch_convolution
+    model_build.patch_flash_tp = _patch_layers
 
 
-_original_patch = slot.patch_convolution
+_only_convolutions = False
+_original_patch = model_build.patch_flash_tp
 
 
-def _patch_convolution(irreps_convolution, _flash_lammps: bool = False):
-    patched = _original_patch(irreps_convolution, _flash_lammps)
-    # TorchScript, which LAMMPS runs, wants SevenNet's own class.
-    if not _flash_lammps:
-        patched.__class__ = SharedEdges
-    return patched
+def _patch_layers(layers, config):
+    layers = _original_patch(layers, config)
+    # TorchScript, which LAMMPS runs, wants SevenNet's own classes.
+    if slot.uvu_TP is not Convolution or not config.get("use_flash_tp", False) or config.get("_flash_lammps", False):
+        return layers
+    for layer in layers.values():
+        if type(layer) is IrrepsScatterGatterFusedConvolution:
+            layer.__class__ = MessagePassing
+        if not _only_convolutions:
+            _simplify(layer)
+    return layers
+
+
+def _simplify(layer: nn.Module) -> None:
+    """Before SevenNet makes what is inside the layer."""
+    if isinstance(layer, MessagePassing):
+        layer.weight_nn_cls = e3nn_layers.RadialNetwork
+    elif isinstance(layer, (IrrepsLinear, SelfConnectionLinearIntro)):
+        layer.linear_cls = e3nn_layers.Linear
+    elif isinstance(layer, EquivariantGate) and e3nn_layers.Gate.can_replace(layer.gate):
+        layer.gate = e3nn_layers.Gate(layer.gate)
