@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "compiler/size_class.hpp"
 #include "ir/dtype.hpp"
 #include "ir/edge_program.hpp"
 #include "ir/path_program.hpp"
@@ -34,8 +35,6 @@ struct ScheduleKnobs {
 /// Knobs that need less shared memory, or nothing when there are none left to turn.
 std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);
 
-/// Graphs within a class share their best schedule, or nearly: what it depends on is how much of a device they fill.
-enum class SizeClass { small, medium, large };
 ScheduleKnobs default_knobs(const Target&, const Request&, DType compute, SizeClass = SizeClass::large);
 /// The same for a kernel that makes tiles of weights by tensor cores.
 ScheduleKnobs tile_knobs(ScheduleKnobs, int order);

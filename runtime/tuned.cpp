@@ -10,7 +10,6 @@
 namespace flashtp {
 namespace {
 
-constexpr std::int64_t medium_edges = 8'192, large_edges = 65'536;
 constexpr std::string_view knobs_tag = "knobs", measured_tag = "measured";
 
 ScheduleKnobs parse_knobs(const std::string& text) {
@@ -41,11 +40,6 @@ ScheduleKnobs parse_knobs(const std::string& text) {
 }
 
 }  // namespace
-
-SizeClass size_class(std::int64_t edges) {
-    if (edges <= 0 || edges >= large_edges) return SizeClass::large;
-    return edges >= medium_edges ? SizeClass::medium : SizeClass::small;
-}
 
 std::string_view to_string(SizeClass size) {
     switch (size) {

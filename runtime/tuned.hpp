@@ -11,8 +11,6 @@
 
 namespace flashtp {
 
-/// Large for 0, which stands for "not known".
-SizeClass size_class(std::int64_t edges);
 std::string_view to_string(SizeClass);
 
 /// The knobs that won, or none where the scheduler's own choice did.

@@ -1,6 +1,8 @@
 #include "index_cache.hpp"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/_assert_async.h>
+#include <ATen/ops/lt.h>
 #include <c10/core/StorageImpl.h>
 
 #include <algorithm>
@@ -81,9 +83,9 @@ void remember(Entry entry) {
 std::optional<Key> key_of(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers, std::int64_t senders) {
     if (!is_plain({receiver, sender}) || receiver.is_inference() || sender.is_inference()) return std::nullopt;
     if (receiver.dim() != 1 || sender.dim() != 1) return std::nullopt;
-    const Stream stream = receiver.is_cuda() ? current_stream(receiver.get_device()) : Stream{};
-    if (stream.capturing) return std::nullopt;
-    return Key{Part(receiver), Part(sender), receivers, senders, stream.handle};
+    void* const stream = receiver.is_cuda() ? current_stream(receiver.get_device()) : nullptr;
+    if (receiver.is_cuda() && is_capturing(stream)) return std::nullopt;
+    return Key{Part(receiver), Part(sender), receivers, senders, stream};
 }
 
 using Built = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
@@ -94,6 +96,8 @@ Built build(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t r
         c10::Dispatcher::singleton().findSchemaOrThrow("flashtp::receiver_index", "").typed<Signature>();
     return operation.call(receiver, sender, receivers, senders);
 }
+
+constexpr std::string_view out_of_range = "flashtp: an edge has a receiver or a sender that is out of range";
 
 bool is_checked(const at::Tensor& receiver) {
     const char* const setting = std::getenv("FLASHTP_CHECK_EDGES");
@@ -120,7 +124,11 @@ Index receiver_index(const at::Tensor& receiver, const at::Tensor& sender, std::
         if (const auto found = find(*key)) return *found;
     auto [row_ptr, by_position, edge, report] = build(receiver, sender, receivers, senders);
     Index index{row_ptr, by_position, edge};
-    if (!key) return index;
+    if (!key) {
+        // Without waiting: the device stops, as it does for an index of torch's own that is out of range.
+        if (receiver.is_cuda() && is_checked(receiver)) at::_assert_async(report[0].lt(0), c10::string_view(out_of_range));
+        return index;
+    }
     if (is_checked(receiver)) examine(index, report, *key, receiver, sender);
     remember({*key, memory_of(receiver), memory_of(sender), index});
     return index;

@@ -17,7 +17,8 @@ namespace {
 struct HashKey {
     std::size_t operator()(const ProgramKey& key) const {
         const auto& [problem, order, outputs, absent] = key.request;
-        const auto rest = static_cast<std::size_t>(order + 4 * outputs + 512 * absent + 65536 * (key.device + 1));
+        const auto where = static_cast<std::int64_t>(key.size) + 4 * (key.device + 1);
+        const auto rest = static_cast<std::size_t>(order + 4 * outputs + 512 * absent + 65536 * where);
         return (static_cast<std::size_t>(problem) << 32 ^ (2 * rest + key.float64)) * 0x9e3779b97f4a7c15u;
     }
 };
@@ -33,7 +34,7 @@ Programs& programs() {
     return *all;
 }
 
-std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
+std::unique_ptr<CompiledProgram> compile(const ProgramKey& key, std::int64_t edges) {
     if (key.device >= 0) load_nvrtc_of_torch();
     const int order = static_cast<int>(key.request.order);
     const std::string problem = with_dtype(problem_text(key.request.problem), key.float64);
@@ -47,6 +48,7 @@ std::unique_ptr<CompiledProgram> compile(const ProgramKey& key) {
     request.outputs = outputs.c_str();
     request.absent = absent.c_str();
     request.target = key.device < 0 ? "cpu" : "cuda";
+    request.edges = edges;
     auto program = std::make_unique<CompiledProgram>();
     check(flashtp_compile(engine(), &request, &program->handle));
     std::int32_t count = 0;
@@ -78,14 +80,14 @@ flashtp_engine* engine() {
     return only;
 }
 
-const CompiledProgram& program_for(const ProgramKey& key) {
+const CompiledProgram& program_for(const ProgramKey& key, std::int64_t edges) {
     Programs& all = programs();
     {
         const std::shared_lock lock(all.mutex);
         if (const auto found = all.compiled.find(key); found != all.compiled.end()) return *found->second;
     }
     // Two threads may compile the same program: the engine does so once, and the first to return wins.
-    std::unique_ptr<CompiledProgram> program = compile(key);
+    std::unique_ptr<CompiledProgram> program = compile(key, edges);
     const std::unique_lock lock(all.mutex);
     return *all.compiled.try_emplace(key, std::move(program)).first->second;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "flashtp/flashtp.h"
+#include "compiler/size_class.hpp"
 
 namespace flashtp::torch_operators {
 
@@ -22,6 +23,7 @@ struct ProgramKey {
     std::size_t sources = 0;  ///< of the problem: they decide what the request's masks mean
     bool float64 = false;
     int device = -1;  ///< CUDA device; -1: CPU
+    SizeClass size = SizeClass::large;
 
     bool operator==(const ProgramKey&) const = default;
 };
@@ -32,8 +34,9 @@ struct CompiledProgram {
     std::int64_t width = 0;                        ///< sum of the widths of all operands
 };
 
-/// Throws std::runtime_error with the library's message. For a CUDA device the caller has made it current.
-const CompiledProgram& program_for(const ProgramKey&);
+/// Throws std::runtime_error with the library's message. For a CUDA device the caller has made it current. `edges`: of the class of
+/// sizes of the key.
+const CompiledProgram& program_for(const ProgramKey&, std::int64_t edges);
 
 /// One a process, and never destroyed: the driver may be gone before static objects are.
 flashtp_engine* engine();

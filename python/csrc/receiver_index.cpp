@@ -70,7 +70,7 @@ Index receiver_index(Tensor receiver, Tensor sender, std::int64_t receivers, std
     if (device.index() < 0) {
         build_on_host(edges, index);
     } else {
-        build_on_device(edges, index, where, current_stream(device.index()).handle);
+        build_on_device(edges, index, where, current_stream(device.index()));
     }
     indices.fetch_add(1, std::memory_order_relaxed);
     return index;

@@ -138,7 +138,7 @@ void launch(const CompiledProgram& program, Arrays& arrays, const flashtp_graph&
             const OnDevice& device) {
     const auto count = static_cast<std::int32_t>(arrays.pointers.size());
     if (device.index() >= 0) {
-        check(flashtp_launch_cuda(program.handle, arrays.pointers.data(), count, &graph, current_stream(device.index()).handle));
+        check(flashtp_launch_cuda(program.handle, arrays.pointers.data(), count, &graph, current_stream(device.index())));
         return;
     }
     flashtp_pool pool{};
@@ -155,8 +155,9 @@ std::vector<Tensor> run_request(const Request& request, Views operands, Views in
     const TensorView x = operands[0];
     const OnDevice device(x.device());
     const std::size_t sources = source_count(static_cast<int>(request.order), request.absent, operands.size());
-    const CompiledProgram& program = program_for({request, sources, is_float64(x), device.index()});
     const Rows rows = rows_of(operands, index);
+    const ProgramKey key{request, sources, is_float64(x), device.index(), size_class(rows.edges)};
+    const CompiledProgram& program = program_for(key, rows.edges);
     Arrays arrays = arrays_for(program, operands, rows);
     launch(program, arrays, graph_of(index, rows), rows, device);
     launches.fetch_add(1, std::memory_order_relaxed);

@@ -120,14 +120,17 @@ OnDevice::OnDevice(Device device) {
     guard_.emplace(index_);
 }
 
-Stream current_stream(int device) {
+void* current_stream(int device) {
     static auto* const torchs = find<CurrentStream>("libtorch_cuda.so", "aoti_torch_get_current_cuda_stream");
-    static auto* const is_capturing = find<IsCapturing>("libcuda.so.1", "cuStreamIsCapturing");
-    Stream stream;
-    STABLE_TORCH_ERROR_CODE_CHECK(torchs(device, &stream.handle));
-    int status = 0;
-    stream.capturing = is_capturing(stream.handle, &status) != 0 || status != 0;
+    void* stream = nullptr;
+    STABLE_TORCH_ERROR_CODE_CHECK(torchs(device, &stream));
     return stream;
+}
+
+bool is_capturing(void* stream) {
+    static auto* const drivers = find<IsCapturing>("libcuda.so.1", "cuStreamIsCapturing");
+    int status = 0;
+    return drivers(stream, &status) != 0 || status != 0;
 }
 
 }  // namespace flashtp::torch_operators

@@ -58,14 +58,10 @@ void* dense_data(TensorView, std::vector<Tensor>& copies);
 /// Uninitialised, with one or two dimensions.
 Tensor empty(Device, ScalarType, std::initializer_list<std::int64_t> shape);
 
-/// torch's current stream of a CUDA device.
-struct Stream {
-    void* handle = nullptr;  ///< a CUstream
-    bool capturing = false;  ///< into a CUDA graph, or it cannot be told
-
-    bool operator==(const Stream&) const = default;
-};
-FLASHTP_TORCH_EXPORT Stream current_stream(int device);
+/// torch's current stream of a CUDA device, a CUstream.
+FLASHTP_TORCH_EXPORT void* current_stream(int device);
+/// Whether a stream is captured into a CUDA graph, or it cannot be told.
+FLASHTP_TORCH_EXPORT bool is_capturing(void* stream);
 
 /// Makes a device current while it lives. Throws std::invalid_argument for a device that has no kernels.
 class OnDevice {

@@ -82,7 +82,8 @@ def gradient_name(order: int, name: str) -> str:
     return "t_z" if name == "d_z" else "t_d_" + name
 
 
-def gradient_of(request: Request, needed: Sequence[bool], incoming: Sequence[bool]) -> Gradient:
+@functools.cache
+def gradient_of(request: Request, needed: tuple[bool, ...], incoming: tuple[bool, ...]) -> Gradient:
     """needed: by operand, whether its gradient is wanted. incoming: by output, whether its gradient is there (else zero)."""
     if request.order == HIGHEST_ORDER:
         raise NotImplementedError("flashtp: fourth derivatives of tensor products are not available")

@@ -50,7 +50,9 @@ def _evaluate_in_python(problem, operands, receiver, sender, receivers) -> Tenso
         index = receiver_index(receiver, sender, senders if receivers is None else receivers, senders)
     if is_traced():
         return _operator(operands, index, problem, 0, 1, 0)[0]
-    return tensor_product(operands, index, Request(problem if transform_is_active() else name_of(problem)))[0]
+    if transform_is_active():
+        return tensor_product(operands, index, Request(problem))[0]
+    return recorded(_autocast(operands), index, Request(name_of(problem)))[0]
 
 
 def is_traced() -> bool:
@@ -68,10 +70,15 @@ def tensor_product(operands: Sequence[Tensor], index: Sequence[Tensor], request:
 def with_python_derivatives(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
     if transform_is_active():
         return TensorProductFunction.apply(request, len(operands), *operands, *index)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in operands):
-        return RecordedFunction.apply(request, len(operands), *operands, *index)
+    return recorded(operands, index, request)
+
+
+def recorded(operands: Sequence[Tensor], index: Sequence[Tensor], request: Request) -> tuple[Tensor, ...]:
+    """With reverse mode in Python, and nothing else that looks on."""
+    if torch.is_grad_enabled() and any([t.requires_grad for t in operands]):
+        return RecordedFunction.apply(request, index, *operands)
     with torch._C._AutoDispatchBelowAutograd():
-        return tuple(_operator(operands, index, *request))
+        return _operator(operands, index, *request)
 
 
 def transform_is_active() -> bool:
@@ -105,16 +112,8 @@ class TensorProductFunction(torch.autograd.Function):
     def backward(ctx, *incoming):
         saved = ctx.saved_tensors
         operands, index = saved[:ctx.count], saved[ctx.count:]
-        results = [None] * (2 + len(saved))
-        needed = ctx.needs_input_grad[2:2 + ctx.count]
-        given = [g is not None for g in incoming]
-        if not any(needed) or not any(given):
-            return tuple(results)
-        gradient = gradient_of(ctx.request, needed, given)
-        cotangents = [incoming[i] for i in gradient.cotangents]
-        for i, value in zip(gradient.inputs, tensor_product([*operands, *cotangents], index, gradient.request)):
-            results[2 + i] = value
-        return tuple(results)
+        gradients = backward(ctx.request, operands, index, ctx.needs_input_grad[2:2 + ctx.count], incoming)
+        return None, None, *gradients, *[None] * len(index)
 
     @staticmethod
     def jvp(ctx, _request, _count, *tangents):
@@ -128,17 +127,33 @@ class TensorProductFunction(torch.autograd.Function):
 
 
 class RecordedFunction(torch.autograd.Function):
-    """The same for reverse mode alone. torch calls functions with a setup_context of their own at ten times the host time."""
+    """The same for reverse mode alone. torch calls functions with a setup_context of their own at ten times the host time, and each
+    tensor among the arguments costs some more. Arguments: the request, the index, the operands."""
 
     @staticmethod
-    def forward(ctx, request, count, *tensors):
-        ctx.request, ctx.count = request, count
+    def forward(ctx, request, index, *operands):
+        ctx.request, ctx.index = request, index
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*operands)
         with torch._C._AutoDispatchBelowAutograd():
-            return tuple(_operator(tensors[:count], tensors[count:], *request))
+            return tuple(_operator(operands, index, *request))
 
-    backward = TensorProductFunction.backward
+    @staticmethod
+    def backward(ctx, *incoming):
+        return None, None, *backward(ctx.request, ctx.saved_tensors, ctx.index, ctx.needs_input_grad[2:], incoming)
+
+
+def backward(request: Request, operands, index, needed, incoming) -> list[Optional[Tensor]]:
+    """The gradient in each operand that needs one."""
+    results: list[Optional[Tensor]] = [None] * len(operands)
+    given = tuple([g is not None for g in incoming])
+    if not any(needed) or not any(given):
+        return results
+    gradient = gradient_of(request, needed, given)
+    cotangents = [incoming[i] for i in gradient.cotangents]
+    for i, value in zip(gradient.inputs, tensor_product([*operands, *cotangents], index, gradient.request)):
+        results[i] = value
+    return results
 
 
 def forward_derivative(request: Request, operands, tangents, index) -> tuple[Tensor, ...]:
