@@ -3,7 +3,8 @@
 
     build/venv-frameworks/bin/python bench/sevennet.py --device cpu --cells 1
 
-Prints a JSON line for each back end and size. Back ends that are not installed are left out; results are compared with e3nn's.
+Prints a JSON line for each back end and size, and a table at the end. Back ends that are not installed are left out; results are
+compared with those of the first.
 """
 import argparse
 import json
@@ -26,7 +27,7 @@ def arguments():
     parser.add_argument("--backends", default=",".join(BACKENDS), help="default: %(default)s")
     parser.add_argument("--cells", default="3,6,10,15", help="repeats of a 4-atom cell in each direction (default: %(default)s)")
     parser.add_argument("--train", action="store_true", help="a step of training on forces instead of energy, forces and stress")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
     return parser.parse_args()
 
 
@@ -61,9 +62,24 @@ def row_of(device, model, data, options, expected):
     return row
 
 
+def table(rows):
+    """Milliseconds a step, and most MB of memory where a device tells; a row a size."""
+    measured = [row for row in rows if "ms" in row]
+    backends = list(dict.fromkeys(row["backend"] for row in measured))
+    lines = [f"| atoms | {' | '.join(backends)} | best peer / flashtp |", "|---:" * (len(backends) + 2) + "|"]
+    for atoms in dict.fromkeys(row["atoms"] for row in measured):
+        of = {row["backend"]: row for row in measured if row["atoms"] == atoms}
+        memory = {name: f" / {row['extra_bytes'] / 1e6:,.0f} MB" if row["extra_bytes"] else "" for name, row in of.items()}
+        cells = [f"{of[name]['ms']:.1f} ms{memory[name]}" if name in of else "" for name in backends]
+        peers = [row["ms"] for name, row in of.items() if not name.startswith("flashtp")]
+        ratio = f"{min(peers) / of['flashtp']['ms']:.2f}" if peers and "flashtp" in of else ""
+        lines.append(f"| {atoms:,} | {' | '.join(cells)} | {ratio} |")
+    return "\n".join(lines)
+
+
 def main():
     options = arguments()
-    device, expected = measure.DEVICES[options.device], {}
+    device, expected, rows = measure.DEVICES[options.device], {}, []
     for backend in sevennet_model.available(options.backends.split(","), device.name):
         model = sevennet_model.build(backend, device.name).train(options.train)
         model.set_is_batch_data(False)
@@ -75,7 +91,9 @@ def main():
                 row.update(cells=cells, error=f"{type(error).__name__}: {error}".splitlines()[0][:200])
             device.empty_cache()
             print(json.dumps(row), flush=True)
+            rows.append(row)
         del model
+    print(table(rows))
 
 
 if __name__ == "__main__":
