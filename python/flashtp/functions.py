@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
-from torch._C import _get_tracing_state, _len_torch_dispatch_stack
+from torch._C import _get_tracing_state, _is_any_autocast_enabled, _len_torch_dispatch_stack
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
@@ -88,7 +88,7 @@ def transform_is_active() -> bool:
 
 def _autocast(operands: Sequence[Tensor]) -> list[Tensor]:
     """What the operator's autocast rule does, but seen by transforms."""
-    if not torch.is_autocast_enabled(operands[0].device.type):
+    if not _is_any_autocast_enabled() or not torch.is_autocast_enabled(operands[0].device.type):
         return list(operands)
     return [t if t.dtype == torch.float64 else t.to(AUTOCAST_DTYPE) for t in operands]
 

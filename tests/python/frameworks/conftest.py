@@ -11,6 +11,16 @@ os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflasht
 sys.path.insert(0, str(ROOT / "python"))
 
 
+@pytest.fixture(scope="module")
+def float64():
+    """Makes it torch's default dtype."""
+    import torch
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     import torch

@@ -19,12 +19,7 @@ import flashtp.integrations.mace as integration  # noqa: E402
 BLOCKS = ("RealAgnosticResidualInteractionBlock", "RealAgnosticDensityInteractionBlock")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def float64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture(scope="module", params=BLOCKS)

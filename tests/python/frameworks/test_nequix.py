@@ -18,12 +18,7 @@ from nequix.torch_impl.model import NequixTorch  # noqa: E402
 import flashtp.integrations.nequix as integration  # noqa: E402
 
 
-@pytest.fixture(scope="module", autouse=True)
-def float64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import sevenn._keys as KEY  # noqa: E402
 from e3nn import o3  # noqa: E402
 
 import flashtp.integrations.sevennet as integration  # noqa: E402
+from flashtp.integrations import e3nn_layers  # noqa: E402
 
 CHECKPOINTS = Path(sevenn.__file__).parent / "pretrained_potentials"
 RELEASED = {"SevenNet-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth", "SevenNet-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
@@ -97,6 +98,31 @@ def test_errors_are_those_of_e3nn(models):
         errors, own_errors = ([relative_error(values[which][k], exact[k]) for k in exact] for values in found[:2])
         assert max(errors) <= 2 * max(own_errors) + 1e-7, (errors, own_errors)
         assert max(errors) < 1e-3
+
+
+def test_the_layers_around_the_products_are_replaced_too():
+    """And each of them gives what e3nn's gives, also where it is used in another way."""
+    ours = build("SevenNet-l3i5", True)
+    found = [m for m in ours.modules() if isinstance(m, (e3nn_layers.Linear, e3nn_layers.Gate, e3nn_layers.RadialNetwork))]
+    counts = {kind: sum(type(m) is kind for m in found) for kind in (e3nn_layers.Linear, e3nn_layers.Gate, e3nn_layers.RadialNetwork)}
+    assert counts == {e3nn_layers.Linear: 18, e3nn_layers.Gate: 5, e3nn_layers.RadialNetwork: 5}
+    for module in found:
+        (base,) = type(module).__bases__
+        width = module.hs[0] if isinstance(module, e3nn_layers.RadialNetwork) else module.irreps_in.dim
+        x = torch.randn(3, 2, width)
+        expected = base.forward(module, x.reshape(6, width))
+        torch.testing.assert_close(module(x.reshape(6, width)), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(module(x).reshape(6, -1), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_only_convolutions_may_be_replaced():
+    integration.enable(only_convolutions=True)
+    try:
+        model = build("SevenNet-0", True)
+    finally:
+        integration.enable()
+    assert not any(type(m).__module__.endswith("e3nn_layers") for m in model.modules())
+    assert any(isinstance(m, integration.Convolution) for m in model.modules())
 
 
 def test_layers_of_a_call_share_one_index(models):

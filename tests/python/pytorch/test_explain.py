@@ -39,5 +39,5 @@ def test_an_unknown_torch_is_named(tmp_path):
     source = flashtp._library.DIRECTORY
     for library in [*source.glob("libflashtp.so*"), *source.glob("libflashtp_torch*.so")]:
         shutil.copy(library, tmp_path / library.name.replace("autograd_", "autograd_9_"))
-    text = first_call(FLASHTP_LIBRARY=str(tmp_path / "libflashtp.so"), FLASHTP_LLVM_PLUGIN=str(source / "libflashtp_llvm.so"))
+    text = first_call(FLASHTP_PYTHON_AUTOGRAD="0", FLASHTP_LIBRARY=str(tmp_path / "libflashtp.so"), FLASHTP_LLVM_PLUGIN=str(source / "libflashtp_llvm.so"))
     assert "derivatives in Python: the C++ ones are built for torch 9." in text
