@@ -8,6 +8,8 @@ import torch
 from e3nn import nn as e3nn_nn
 from e3nn import o3
 from torch import Tensor, nn
+from torch.compiler import is_compiling
+from torch.utils.weak import WeakTensorKeyDictionary
 
 
 class Linear(o3.Linear):
@@ -19,29 +21,42 @@ class Linear(o3.Linear):
         self.is_simple = (self.bias_numel == 0 and self.internal_weights and self.shared_weights
                           and [path.i_out for path in self.instructions] == list(range(len(self.irreps_out)))
                           and all(path.i_in >= 0 for path in self.instructions))
-        self.in_widths = [segment.dim for segment in self.irreps_in]
+        self.in_shapes = tuple((segment.mul, segment.ir.dim) for segment in self.irreps_in)
         self.weight_sizes = [path.path_shape[0] * path.path_shape[1] for path in self.instructions] if self.is_simple else []
-        scale = [torch.full((size,), path.path_weight) for size, path in zip(self.weight_sizes, self.instructions)]
+        scale = [torch.full((self.irreps_out[path.i_out].dim,), path.path_weight) for path in self.instructions if self.is_simple]
         self.register_buffer("path_scale", torch.cat(scale) if scale else torch.ones(0), persistent=False)
 
     def forward(self, features: Tensor, weight: Optional[Tensor] = None, bias: Optional[Tensor] = None) -> Tensor:
         """[rows, irreps_out.dim] of [rows, irreps_in.dim]"""
         if not self.is_simple or weight is not None or bias is not None or features.dim() != 2:
             return super().forward(features, weight, bias)
-        segments = features.split(self.in_widths, 1)
-        weights = (self.weight * self.path_scale).split(self.weight_sizes)
-        mixed = [mix_channels(segments[path.i_in], w.view(path.path_shape)) for path, w in zip(self.instructions, weights)]
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed, 1)
+        columns, weights = columns_of(features, self.in_shapes), self.weight.split(self.weight_sizes)
+        mixed = [mix_channels(columns[path.i_in], w.view(path.path_shape)) for path, w in zip(self.instructions, weights)]
+        # Not the weights: autograd would keep another copy of them.
+        return (mixed[0] if len(mixed) == 1 else torch.cat(mixed, 1)) * self.path_scale
 
 
-def mix_channels(segment: Tensor, weight: Tensor) -> Tensor:
-    """[rows, w, components] of [rows, u, components] and [u, w]; the last two dimensions of rows are one."""
-    channels, out_channels = weight.shape
-    components = segment.shape[1] // channels
-    if components == 1:
-        return segment @ weight
-    columns = segment.unflatten(1, (channels, components)).transpose(1, 2).reshape(-1, channels)
-    return (columns @ weight).view(-1, components, out_channels).transpose(1, 2).flatten(1)
+def mix_channels(columns: Tensor, weight: Tensor) -> Tensor:
+    """[rows, w * components] of [rows, components, u] and [u, w]"""
+    rows, components, channels = columns.shape
+    mixed = columns.view(-1, channels) @ weight
+    return mixed if components == 1 else mixed.view(rows, components, -1).transpose(1, 2).flatten(1)
+
+
+_columns = WeakTensorKeyDictionary()
+
+
+def columns_of(features: Tensor, shapes: tuple[tuple[int, int], ...]) -> list[Tensor]:
+    """The segments of features, (channels, components) each, as contiguous [rows, components, channels]. Autograd keeps them for the
+    gradient in the weights, so layers that are given the same features share them."""
+    key = (features._version, torch.is_grad_enabled(), shapes)
+    known = None if is_compiling() else _columns.get(features)
+    if known is None or known[0] != key:
+        segments = features.split([channels * components for channels, components in shapes], 1)
+        known = key, [segment.unflatten(1, shape).transpose(1, 2).contiguous() for segment, shape in zip(segments, shapes)]
+        if not is_compiling():
+            _columns[features] = known
+    return known[1]
 
 
 class RadialNetwork(e3nn_nn.FullyConnectedNet):
@@ -102,6 +117,8 @@ class Gate(e3nn_nn.Gate):
             return super().forward(features)
         scalars, *gated = features.split(self.in_widths, 1)
         scalars, *gates = self.activated(scalars).split(self.scalar_widths, 1)
+        # Not views: their products would keep the scalars alive.
+        gates = [gate.contiguous() for gate in gates]
         products = [(values.unflatten(1, (gate.shape[1], -1)) * gate.unsqueeze(2)).flatten(1) for values, gate in zip(gated, gates)]
         return torch.cat([scalars, *products], 1) if products else scalars
 

@@ -8,7 +8,6 @@ import torch
 from layers import MESSAGE, MODES, Edges, Pair, assert_close
 
 import flashtp
-from flashtp import receiver_index
 
 
 def call(pair, function, inputs):
@@ -35,17 +34,6 @@ def test_compiled_training_step_for_any_size():
         inputs = pair.inputs()
         ours = torch.autograd.grad(call(pair, compiled, inputs).pow(2).sum(), inputs)
         assert_close(ours, torch.autograd.grad(pair.e3nns(*inputs).pow(2).sum(), inputs))
-
-
-def test_a_graph_for_gpus_checks_its_edges(monkeypatch):
-    """There the operator only reports what is out of range; nobody waits for the report."""
-    monkeypatch.setattr(receiver_index, "_is_checked_on_device", lambda receiver: True)
-    pair = Pair(MESSAGE, Edges.random())
-    arguments = (*(t.detach() for t in pair.inputs()), pair.edges.receiver, pair.edges.sender, pair.edges.receivers)
-    exported = torch.export.export(pair.conv, arguments).module()
-    assert "_assert_async" in exported.code or "_assert_async" in str(exported.graph)
-    compiled = torch.compile(pair.conv, fullgraph=True, dynamic=True, backend="aot_eager")
-    assert_close([exported(*arguments), compiled(*arguments)], [pair.conv(*arguments)] * 2)
 
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="SKIPPED: inductor wants a C++ compiler")
