@@ -111,8 +111,8 @@ def test_the_layers_around_the_products_are_replaced_too():
         width = module.hs[0] if isinstance(module, e3nn_layers.RadialNetwork) else module.irreps_in.dim
         x = torch.randn(3, 2, width)
         expected = base.forward(module, x.reshape(6, width))
-        torch.testing.assert_close(module(x.reshape(6, width)), expected, rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(module(x).reshape(6, -1), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(module(x.reshape(6, width)), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(module(x).reshape(6, -1), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_only_convolutions_may_be_replaced():
