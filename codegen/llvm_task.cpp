@@ -303,12 +303,19 @@ void TaskEmitter::statement(const Move& node) {
 
 void TaskEmitter::statement(const Mul& node) {
     const Name a = vector_of(node.a), b = vector_of(node.b);
-    now_.registers[node.dst] = {text_.value("fmul contract {} {}, {}", compute_.vector(kernel_.lanes), a, b), {}};
+    now_.registers[node.dst] = {
+        text_.value("fmul{} {} {}, {}", kernel_.contract ? " contract" : "", compute_.vector(kernel_.lanes), a, b), {}};
 }
 
-// fmuladd is one instruction where the target has one and a multiplication and an addition elsewhere, never a library call.
+// fmuladd is one instruction where the target has one and a multiplication and an addition elsewhere, never a library call. Where
+// nothing may be fused products lack `contract`, and then no sum takes them in.
 void TaskEmitter::statement(const Fma& node) {
-    const Name a = vector_of(node.a), b = vector_of(node.b), c = vector_of(node.c);
+    const Name a = vector_of(node.a);
+    if (const double* const factor = std::get_if<double>(&node.b); factor && *factor == 1) {
+        now_.registers[node.dst] = {compute_.add(a, vector_of(node.c), kernel_.lanes), {}};
+        return;
+    }
+    const Name b = vector_of(node.b), c = vector_of(node.c);
     now_.registers[node.dst] = {text_.value("call contract {0} @llvm.fmuladd.v{1}f{2}({0} {3}, {0} {4}, {0} {5})",
                                             compute_.vector(kernel_.lanes), kernel_.lanes, 8 * size_of(compute_.dtype()), a, b,
                                             c),

@@ -8,6 +8,7 @@
 #include "compiler/lower_products.hpp"
 #include "compiler/split_layer.hpp"
 #include "compiler/tile_products.hpp"
+#include "compiler/without_contraction.hpp"
 #include "ir/error.hpp"
 
 namespace flashtp {
@@ -115,6 +116,7 @@ std::vector<Operand> operands_and_tiles(const Lowered& lowered) {
 
 Lowered lower(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options, Trace& trace) {
     validate(request);
+    if (problem.strict && target.platform != Platform::cpu) user_error("strict: kernels for {} fuse multiply-adds; use a CPU", target.name);
     Lowered result;
     result.paths = trace("expand paths", expand_paths(problem));
     const Factoring factoring = options.schedule ? parse_factoring(options.schedule->factoring)
@@ -126,8 +128,10 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
         return KernelMaker(parts, target, describe(problem, request, result.paths, schedule), trace).run(schedule);
     };
     const auto accept = [&](Parts parts, std::vector<Kernel> kernels) {
-        for (const Kernel& kernel : kernels)
+        for (Kernel& kernel : kernels) {
             if (problem.deterministic) refuse_unordered_additions(kernel);
+            if (problem.strict) kernel = trace("without contraction", without_contraction(std::move(kernel)));
+        }
         result.kernels = std::move(kernels);
         if (!parts.terms) result.tiles = std::move(parts.split.tiles);
     };

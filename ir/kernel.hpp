@@ -259,6 +259,7 @@ struct Kernel {
     Target target;
     DType compute = DType::float32;   ///< type of registers and shared memory
     int lanes = 1;
+    bool contract = true;             ///< a product and the sum it goes into may be rounded once where the code does not say so
     bool receiver_rows = false;       ///< rows are receivers, else edges
     std::vector<Buffer> buffers;      ///< kernel arguments in this order (tables are not arguments)
     std::vector<KernelTask> tasks;

@@ -50,6 +50,7 @@ struct Problem {
     std::optional<Radial> radial;  ///< weights are produced, not given
     bool convolution = true;      ///< x is gathered by sender and the result summed by receiver; else every row is its own edge
     bool deterministic = false;   ///< the same inputs give the same bits in every run, for any number of threads
+    bool strict = false;          ///< every product and every sum is rounded: no fused multiply-adds
     DType dtype = DType::float32;
     Layout layout_in1 = Layout::mul_ir, layout_in2 = Layout::mul_ir, layout_out = Layout::mul_ir;
     friend bool operator==(const Problem&, const Problem&) = default;

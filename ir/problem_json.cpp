@@ -196,6 +196,7 @@ const std::vector<Key> keys{
     key<&Problem::radial>("radial"),
     key<&Problem::convolution>("convolution"),
     key<&Problem::deterministic>("deterministic"),
+    key<&Problem::strict>("strict"),
     key<&Problem::dtype>("dtype"),
     key<&Problem::layout_in1>("layout_in1"),
     key<&Problem::layout_in2>("layout_in2"),

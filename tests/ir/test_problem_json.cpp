@@ -111,6 +111,7 @@ TEST_CASE("json: every key is read") {
          [](const Problem& p) { return p.radial == Radial{8, 0.5, true}; }},
         {"convolution", "false", [](const Problem& p) { return !p.convolution; }},
         {"deterministic", "true", [](const Problem& p) { return p.deterministic; }},
+        {"strict", "true", [](const Problem& p) { return p.strict; }},
         {"dtype", "\"float64\"", [](const Problem& p) { return p.dtype == DType::float64; }},
         {"layout_in1", "\"ir_mul\"", [](const Problem& p) { return p.layout_in1 == Layout::ir_mul; }},
         {"layout_in2", "\"ir_mul\"", [](const Problem& p) { return p.layout_in2 == Layout::ir_mul; }},
@@ -148,7 +149,8 @@ TEST_CASE("json: canonical form has every key, in order, and does not depend on 
           R"({"name":"a","irreps_in1":"4x0e+2x1o","irreps_in2":"1x0e+1x1o","irreps_out":"4x0e+4x1o",)"
           R"("instructions":[[0,0,0,"uvu",true,1.0]],"in1_var":[0.1,1e-07],"in2_var":null,"out_var":null,)"
           R"("irrep_normalization":"component","path_normalization":"element","shared_weights":false,"radial":null,)"
-          R"("convolution":true,"deterministic":false,"dtype":"float32","layout_in1":"mul_ir","layout_in2":"mul_ir","layout_out":"mul_ir"})");
+          R"("convolution":true,"deterministic":false,"strict":false,"dtype":"float32",)"
+          R"("layout_in1":"mul_ir","layout_in2":"mul_ir","layout_out":"mul_ir"})");
     std::vector<std::string_view> keys;
     const auto object = nlohmann::ordered_json::parse(to_json(problem));
     for (const auto& item : object.items()) keys.push_back(item.key());

@@ -16,6 +16,7 @@ namespace {
 
 void apply(const RequestOptions& options, Problem& problem) {
     problem.deterministic |= options.deterministic;
+    problem.strict |= options.strict;
     const std::string& dtype = options.dtype;
     if (dtype.empty()) return;
     if (dtype != "float32" && dtype != "float64") user_error("--dtype is \"{}\"; it must be float32 or float64", dtype);
@@ -50,6 +51,7 @@ void add_request_options(CLI::App& command, RequestOptions& options) {
     command.add_option("--absent", options.absent, "cotangents that are zero, such as t_w")->delimiter(',');
     command.add_option("--dtype", options.dtype, "float32 or float64 instead of what the spec says");
     command.add_flag("--deterministic", options.deterministic, "as the key of a specification");
+    command.add_flag("--strict", options.strict, "as the key of a specification");
     command.add_option("--schedule", options.schedule_file, "a schedule as JSON (see emit --level schedule)");
     command.add_option("--factoring", options.factoring, "products, coefficients, weights_first or automatic");
     command.add_flag("--general", options.general, "the general schedule even where a special one applies");
