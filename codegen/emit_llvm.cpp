@@ -31,9 +31,13 @@ struct Buffers {
     void add(const If& node) { add(node.body); }
     void add(const IntLoad& node) { used.insert(node.buffer); }
     void add(const WindowOpen& node) { used.insert(node.buffer); }
-    void add(const Load& node) { used.insert(node.from.buffer); }
+    void add(const Load& node) {
+        if (node.from.place == Place::global) used.insert(node.from.buffer);
+    }
     void add(const Prefetch& node) { used.insert(node.buffer); }
-    void add(const Store& node) { used.insert(node.to.buffer), written.insert(node.to.buffer); }
+    void add(const Store& node) {
+        if (node.to.place == Place::global) used.insert(node.to.buffer), written.insert(node.to.buffer);
+    }
     void add(const ReduceStore& node) { used.insert(node.to.buffer), written.insert(node.to.buffer); }
     template <class Node>
     void add(const Node&) {}
@@ -67,10 +71,14 @@ void emit_task(std::string& out, const Kernel& kernel, std::size_t index, const 
     out += fmt::format("define internal void @{}({}i64 %chunk, i64 %row_begin, i64 %row_end) #0 {{\nentry:\n",
                        task_function(kernel, index), parameters);
     FunctionText text;
+    text.contract = kernel.contract;
     const Elements compute(text, kernel.compute, has_masked_loads(kernel.target));
-    TaskEmitter(kernel, task, compute, text, has_masked_loads(kernel.target)).run();
+    if (!task.shared.empty())
+        text.line("%scratch = alloca [{} x {}], align 64", kernel.shared_elements, compute.scalar());
+    TaskEmitter emitter(kernel, task, compute, text, has_masked_loads(kernel.target));
+    emitter.run();
     out += text.out;
-    out += "}\n";
+    out += "}\n" + emitter.coefficient_table();
 }
 
 std::string call_task(const Kernel& kernel, std::size_t index, const Buffers& buffers, std::string_view chunk) {

@@ -63,6 +63,11 @@ Name behind(const Elements& elements, const Address& address, std::int64_t offse
 // Addresses
 
 /// The variable part of a position becomes a chain of pointers, outermost loop first, so that inner loops add only their own.
+Address TaskEmitter::address(const Access& access) {
+    if (access.place == Place::global) return address(access.buffer, access.base);
+    return {"%scratch", task_.shared[access.buffer].offset + access.base.constant};
+}
+
 Address TaskEmitter::address(BufferId buffer, const Affine& base) {
     const Affine folded = fold(base);
     std::vector<std::pair<IntId, std::int64_t>> terms = folded.terms;
@@ -83,12 +88,16 @@ Address TaskEmitter::address(BufferId buffer, const Affine& base) {
 }
 
 Elements TaskEmitter::elements_of(const Access& access) const {
-    if (access.place == Place::shared) unsupported();
+    // A task's own memory: vectors that it left there for want of registers.
+    if (access.place == Place::shared) {
+        if (access.lane_stride != 1 || !access.base.terms.empty()) unsupported();
+        return compute_.in_place();
+    }
     return Elements(text_, kernel_.buffers[access.buffer].dtype, masked_loads_);
 }
 
 std::vector<Address> TaskEmitter::lane_addresses(const Access& access, const Elements& elements) {
-    const Address base = address(access.buffer, access.base);
+    const Address base = address(access);
     std::vector<Address> lanes;
     for (int lane = 0; lane < std::min(access.active, kernel_.lanes); ++lane) {
         if (!access.table) {
@@ -118,7 +127,7 @@ Name TaskEmitter::convert(const Name& value, int width, const Elements& from, co
 // Loads
 
 void TaskEmitter::statement(const Load& node) {
-    const Elements memory = elements_of(node.from);
+    const Elements memory = node.again ? elements_of(node.from).in_place() : elements_of(node.from);
     std::vector<bool> wanted(node.dst.size());
     for (std::size_t k = 0; k < node.dst.size(); ++k) wanted[k] = !task_.registers[node.dst[k]].uniform;
     std::vector<Name> vectors(node.dst.size());
@@ -128,7 +137,7 @@ void TaskEmitter::statement(const Load& node) {
             now_.registers[node.dst[k]] = {convert(vectors[k], kernel_.lanes, memory, compute_), {}};
             continue;
         }
-        const Address at = address(node.from.buffer, node.from.base);
+        const Address at = address(node.from);
         const Name scalar = memory.load_one(behind(memory, at, static_cast<std::int64_t>(k) * node.from.component_stride));
         if (memory.dtype() == compute_.dtype())
             now_.registers[node.dst[k]] = {{}, scalar};
@@ -147,7 +156,7 @@ std::vector<Name> TaskEmitter::load_vectors(const Access& from, const Elements& 
         if (!wanted[k]) continue;
         if (shape == Shape::unit)
             result[k] =
-                memory.load(behind(memory, address(from.buffer, from.base), k * from.component_stride), lanes, from.active);
+                memory.load(behind(memory, address(from), k * from.component_stride), lanes, from.active);
         else
             result[k] = load_scattered(from, memory, k);
     }
@@ -156,7 +165,7 @@ std::vector<Name> TaskEmitter::load_vectors(const Access& from, const Elements& 
 
 std::vector<Name> TaskEmitter::load_interleaved(const Access& from, const Elements& memory, const std::vector<bool>& wanted) {
     const int lanes = kernel_.lanes, stride = static_cast<int>(from.lane_stride);
-    const Address base = address(from.buffer, from.base);
+    const Address base = address(from);
     const int end = (std::min(from.active, lanes) - 1) * stride + static_cast<int>(wanted.size());  // one behind the last element
     std::vector<Name> vectors;
     for (int v = 0; v < stride; ++v) {
@@ -218,7 +227,7 @@ void TaskEmitter::statement(const Store& node) {
         return store_vectors(node.to, memory, values, accumulate);
     }
     if (node.to.active <= 0) return;
-    const Address at = address(node.to.buffer, node.to.base);
+    const Address at = address(node.to);
     for (std::size_t k = 0; k < node.src.size(); ++k) {
         const Name place = behind(memory, at, static_cast<std::int64_t>(k) * node.to.component_stride);
         if (memory.dtype() == compute_.dtype())
@@ -236,7 +245,7 @@ void TaskEmitter::store_vectors(const Access& to, const Elements& memory, const 
     case Shape::broadcast:
     case Shape::scattered: return store_scattered(to, memory, values, accumulate);
     }
-    const Address at = address(to.buffer, to.base);
+    const Address at = address(to);
     for (std::size_t k = 0; k < values.size(); ++k)
         memory.store(behind(memory, at, static_cast<std::int64_t>(k) * to.component_stride), values[k], kernel_.lanes, to.active,
                      accumulate);
@@ -244,7 +253,7 @@ void TaskEmitter::store_vectors(const Access& to, const Elements& memory, const 
 
 void TaskEmitter::store_interleaved(const Access& to, const Elements& memory, const std::vector<Name>& values, bool accumulate) {
     const int lanes = kernel_.lanes, end = std::min(to.active, lanes) * static_cast<int>(values.size());
-    const Address base = address(to.buffer, to.base);
+    const Address base = address(to);
     const std::vector<Name> vectors = interleave(memory, lanes, values);
     for (int v = 0; v * lanes < end; ++v)
         memory.store(behind(memory, base, v * lanes), vectors[v], lanes, std::min(lanes, end - v * lanes), accumulate);
@@ -291,7 +300,7 @@ void TaskEmitter::statement(const Prefetch& node) {
 void TaskEmitter::statement(const ReduceStore& node) {
     const Elements memory = elements_of(node.to);
     const std::vector<Name> values = vectors_of(node.src);
-    const Address base = address(node.to.buffer, node.to.base);
+    const Address base = address(node.to);
     const int lanes = kernel_.lanes, count = static_cast<int>(values.size());
     for (int first = 0; first < count; first += lanes) {
         const int length = std::min(lanes, count - first);

@@ -35,6 +35,9 @@ struct Assignments {
 
 bool is_number(const Name& name) { return !name.starts_with('%'); }
 
+/// With AVX, constants are broadcast into registers of their own, which a loop then keeps or spills.
+bool reads_coefficients(const Target& target) { return target.vector_bits >= 256; }
+
 std::int64_t trips(std::int64_t begin, std::int64_t end, std::int64_t step) {
     return begin < end ? (end - begin + step - 1) / step : 0;
 }
@@ -43,7 +46,8 @@ std::int64_t trips(std::int64_t begin, std::int64_t end, std::int64_t step) {
 
 TaskEmitter::TaskEmitter(const Kernel& kernel, const KernelTask& task, const Elements& compute, FunctionText& text,
                          bool masked_loads)
-    : kernel_(kernel), task_(task), compute_(compute), text_(text), masked_loads_(masked_loads), windows_(task.windows, -1) {
+    : kernel_(kernel), task_(task), compute_(compute), text_(text), masked_loads_(masked_loads), windows_(task.windows, -1),
+      coefficients_name_(fmt::format("{}.{}.coefficients", kernel.name, task.name)) {
     now_.registers.resize(task.registers.size());
     now_.ints.resize(std::max<std::size_t>(task.ints.size(), 3));
     now_.int_depth.resize(now_.ints.size());
@@ -55,6 +59,16 @@ TaskEmitter::TaskEmitter(const Kernel& kernel, const KernelTask& task, const Ele
 void TaskEmitter::run() {
     block(task_.body);
     text_.line("ret void");
+}
+
+std::string TaskEmitter::coefficient_table() const {
+    if (coefficients_.empty()) return "";
+    const std::string vector = compute_.vector(kernel_.lanes);
+    std::vector<std::string> vectors;
+    for (const double value : coefficients_)
+        vectors.push_back(fmt::format("{} splat ({} {})", vector, compute_.scalar(), literal(compute_.dtype(), value)));
+    return fmt::format("@{} = private unnamed_addr constant [{} x {}] [{}], align {}\n", coefficients_name_, vectors.size(), vector,
+                       fmt::join(vectors, ", "), kernel_.lanes * size_of(compute_.dtype()));
 }
 
 void TaskEmitter::block(const Block& statements) {
@@ -279,7 +293,18 @@ Name TaskEmitter::vector_of(const Arg& arg) {
     if (const RegId* id = std::get_if<RegId>(&arg)) return vector_of(*id);
     const double value = std::get<double>(arg);
     if (value == 0 && !std::signbit(value)) return "zeroinitializer";
+    if (std::abs(value) != 1 && reads_coefficients(kernel_.target)) return coefficient(value);
     return fmt::format("splat ({} {})", compute_.scalar(), literal(compute_.dtype(), value));
+}
+
+// LLVM would broadcast it into a register of its own; from a vector in memory the multiplication itself reads it.
+Name TaskEmitter::coefficient(double value) {
+    auto at = std::ranges::find(coefficients_, value);
+    if (at == coefficients_.end()) at = coefficients_.insert(at, value);
+    const std::string vector = compute_.vector(kernel_.lanes);
+    const auto index = at - coefficients_.begin();
+    return text_.value("load volatile {0}, ptr getelementptr ({0}, ptr @{1}, i64 {2}), align {3}", vector, coefficients_name_, index,
+                       size_of(compute_.dtype()));
 }
 
 Name TaskEmitter::scalar_of(RegId id) {
@@ -308,7 +333,7 @@ void TaskEmitter::statement(const Mul& node) {
 }
 
 // fmuladd is one instruction where the target has one and a multiplication and an addition elsewhere, never a library call. Where
-// nothing may be fused products lack `contract`, and then no sum takes them in.
+// nothing may be fused, neither products nor sums allow it.
 void TaskEmitter::statement(const Fma& node) {
     const Name a = vector_of(node.a);
     if (const double* const factor = std::get_if<double>(&node.b); factor && *factor == 1) {

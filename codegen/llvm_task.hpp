@@ -27,6 +27,8 @@ class TaskEmitter {
 
     /// Writes the body; the function's label "entry" has been written.
     void run();
+    /// Definition of the constants that the code reads from memory, once it was emitted.
+    std::string coefficient_table() const;
 
   private:
     // Control flow and integers (llvm_task.cpp)
@@ -80,6 +82,7 @@ class TaskEmitter {
     void statement(const LaneSum&);
     Name vector_of(RegId);
     Name vector_of(const Arg&);
+    Name coefficient(double);
     Name scalar_of(RegId);
     std::vector<Name> vectors_of(std::span<const RegId>);
 
@@ -89,6 +92,7 @@ class TaskEmitter {
     void statement(const ReduceStore&);
     void statement(const Prefetch&);
     Address address(BufferId, const Affine& base);
+    Address address(const Access&);
     Elements elements_of(const Access&) const;
     std::vector<Address> lane_addresses(const Access&, const Elements&);
     std::vector<Name> load_vectors(const Access&, const Elements&, const std::vector<bool>& wanted);
@@ -110,6 +114,8 @@ class TaskEmitter {
     std::string label_ = "entry";  ///< of the block being written
     int depth_ = 0, labels_ = 0;
     std::vector<BufferId> windows_;
+    std::vector<double> coefficients_;
+    std::string coefficients_name_;
 };
 
 }  // namespace flashtp::llvm_text

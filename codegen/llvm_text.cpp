@@ -59,7 +59,7 @@ Name Elements::insert(const Name& value, int width, const Name& element, int ind
 }
 
 Name Elements::add(const Name& a, const Name& b, int width) const {
-    return text_.value("fadd contract {} {}, {}", vector(width), a, b);
+    return text_.value("fadd{} {} {}, {}", text_.contract ? " contract" : "", vector(width), a, b);
 }
 
 Name Elements::at(const Name& pointer, std::int64_t offset) const {
@@ -67,18 +67,18 @@ Name Elements::at(const Name& pointer, std::int64_t offset) const {
 }
 
 Name Elements::load_one(const Name& pointer) const {
-    return text_.value("load {}, ptr {}, align {}", scalar(), pointer, size_of(dtype_));
+    return text_.value("load {}{}, ptr {}, align {}", again_, scalar(), pointer, size_of(dtype_));
 }
 
 void Elements::store_one(const Name& pointer, const Name& element, bool accumulate) const {
     Name sum = element;
-    if (accumulate) sum = text_.value("fadd contract {} {}, {}", scalar(), load_one(pointer), element);
+    if (accumulate) sum = text_.value("fadd{} {} {}, {}", text_.contract ? " contract" : "", scalar(), load_one(pointer), element);
     text_.line("store {} {}, ptr {}, align {}", scalar(), sum, pointer, size_of(dtype_));
 }
 
 Name Elements::load(const Name& pointer, int width, int count) const {
     if (count <= 0) return "zeroinitializer";
-    if (count >= width) return text_.value("load {}, ptr {}, align {}", vector(width), pointer, size_of(dtype_));
+    if (count >= width) return text_.value("load {}{}, ptr {}, align {}", again_, vector(width), pointer, size_of(dtype_));
     if (!masked_loads_) return load_pieces(pointer, width, count);
     std::string mask;
     for (int i = 0; i < width; ++i) mask += fmt::format("{}i1 {}", i ? ", " : "", i < count ? 1 : 0);
@@ -109,7 +109,7 @@ void Elements::store(const Name& pointer, const Name& value, int width, int coun
         const Name place = at(pointer, offset);
         Name piece = size == width ? value : shuffle(value, "", width, iota(size, offset));
         if (accumulate) piece = add(load(place, size, size), piece, size);
-        text_.line("store {} {}, ptr {}, align {}", vector(size), piece, place, size_of(dtype_));
+        text_.line("store {}{} {}, ptr {}, align {}", again_, vector(size), piece, place, size_of(dtype_));
         offset += size;
     }
 }

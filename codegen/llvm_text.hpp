@@ -18,6 +18,7 @@ using Name = std::string;
 class FunctionText {
   public:
     std::string out;
+    bool contract = true;  ///< a sum may take in a product that allows it: some targets ask the sum only
 
     template <class... Args>
     Name value(fmt::format_string<Args...> text, Args&&... args) {
@@ -47,6 +48,13 @@ std::string literal(DType dtype, double value);
 class Elements {
   public:
     Elements(FunctionText& text, DType dtype, bool masked_loads) : text_(text), dtype_(dtype), masked_loads_(masked_loads) {}
+
+    /// The same elements; every load and store of whole vectors and scalars happens where it stands (LLVM calls them volatile).
+    Elements in_place() const {
+        Elements result = *this;
+        result.again_ = "volatile ";
+        return result;
+    }
 
     DType dtype() const { return dtype_; }
     std::string_view scalar() const { return dtype_ == DType::float32 ? "float" : "double"; }
@@ -78,6 +86,7 @@ class Elements {
 
     FunctionText& text_;
     DType dtype_;
+    std::string_view again_;  ///< before the type of a load or store
     bool masked_loads_;  ///< the target has them; elsewhere LLVM would load element by element
 };
 

@@ -226,9 +226,10 @@ class Scheduler {
 ScheduleKnobs default_knobs(const Target& target, const Request& request, DType compute, SizeClass size) {
     ScheduleKnobs knobs;
     if (target.platform == Platform::cpu) {
-        // Two vectors of channels share what an edge costs once (indices, prefetches, harmonics) and read whole cache lines. Beyond
-        // backward the loop would outgrow the cache of decoded instructions; forward gains nothing.
-        knobs.max_channels_per_lane = request.order == 1 ? 2 : 1;
+        // Two vectors of channels share what an edge costs once (indices, prefetches, harmonics) and read whole cache lines, of which
+        // float64 needs twice as many. In float32 forward gains nothing, and beyond backward the loop would outgrow the cache of
+        // decoded instructions.
+        knobs.max_channels_per_lane = request.order == 1 || compute == DType::float64 ? 2 : 1;
         knobs.warps_per_block = 1;
         constexpr int operations[] = {500, 1000, 800, 800};  // loops that stay in that cache
         knobs.operations_per_task = operations[request.order];

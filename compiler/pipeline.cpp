@@ -6,6 +6,7 @@
 #include "compiler/expand_paths.hpp"
 #include "compiler/lower.hpp"
 #include "compiler/lower_products.hpp"
+#include "compiler/place_registers.hpp"
 #include "compiler/split_layer.hpp"
 #include "compiler/tile_products.hpp"
 #include "compiler/without_contraction.hpp"
@@ -131,6 +132,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
         for (Kernel& kernel : kernels) {
             if (problem.deterministic) refuse_unordered_additions(kernel);
             if (problem.strict) kernel = trace("without contraction", without_contraction(std::move(kernel)));
+            if (target.platform == Platform::cpu) kernel = trace("place registers", place_registers(std::move(kernel)));
         }
         result.kernels = std::move(kernels);
         if (!parts.terms) result.tiles = std::move(parts.split.tiles);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
 #include <set>
 #include <tuple>
 
@@ -51,9 +50,18 @@ std::map<char, std::int64_t> label_extents(const EdgeProgram& program, const Sta
     return extents;
 }
 
-std::int64_t multiply_adds(const Statement& s) {
-    const auto cost = [&](const Entry& e) { return s.b && std::abs(e.value) != 1 ? 2 : 1; };
-    return std::transform_reduce(s.entries.begin(), s.entries.end(), std::int64_t{0}, std::plus<>{}, cost);
+/// Components that have a term so far, by value.
+using Started = std::set<std::pair<ValueId, int>>;
+
+/// The first term of a sum that belongs to an edge is that sum: free where it is one factor and no coefficient.
+std::int64_t multiply_adds(const EdgeProgram& program, const Statement& s, Started& started) {
+    std::int64_t count = 0;
+    for (const Entry& e : s.entries) {
+        const bool first = program.values[s.dst.value].row == Row::edge && started.emplace(s.dst.value, e.dst).second;
+        if (s.b) count += std::abs(e.value) != 1 ? 2 : 1;
+        else count += !(first && e.value == 1);
+    }
+    return count;
 }
 
 std::string bracketed(const std::string& labels) {
@@ -168,10 +176,11 @@ AxisClasses axis_classes(const EdgeProgram& program) {
 OperationCount count_operations(const EdgeProgram& program) {
     const AxisClasses classes = axis_classes(program);
     OperationCount count;
+    Started started;
     std::set<std::tuple<ValueId, int, int>> sums;  // value, component, summed loop
     for (const Statement& s : program.statements) {
         if (space_of(program, s) == Row::edge) {
-            std::int64_t operations = multiply_adds(s);
+            std::int64_t operations = multiply_adds(program, s, started);
             const auto extents = label_extents(program, s);
             for (const auto& [label, extent] : extents) operations *= extent;
             (extents.empty() ? count.once : count.channel) += operations;

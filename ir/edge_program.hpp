@@ -84,8 +84,8 @@ struct AxisClasses {
 };
 AxisClasses axis_classes(const EdgeProgram&);
 
-/// Multiply-adds of the statements that run once an edge, with channel axes and without, and the sums over channels that leave no
-/// label: the cost model's raw data.
+/// Multiplications, additions and multiply-adds of the statements that run once an edge, with channel axes and without, and the sums
+/// over channels that leave no label: the cost model's raw data. What only gives a number another name is no operation.
 struct OperationCount {
     std::int64_t channel = 0, once = 0, lane_sums = 0;
 };

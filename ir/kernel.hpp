@@ -129,8 +129,9 @@ struct Mul { RegId dst; Arg a, b; friend bool operator==(const Mul&, const Mul&)
 /// dst = a * b + c, one rounding.
 struct Fma { RegId dst; Arg a, b, c; friend bool operator==(const Fma&, const Fma&) = default; };
 
-/// dst[k] = component k. Uniform registers are read with lane_stride 0.
-struct Load { std::vector<RegId> dst; Access from; friend bool operator==(const Load&, const Load&) = default; };
+/// dst[k] = component k. Uniform registers are read with lane_stride 0. `again`: where the number is used, even if it was read before;
+/// keeping it in a register instead is not wanted.
+struct Load { std::vector<RegId> dst; Access from; bool again = false; friend bool operator==(const Load&, const Load&) = default; };
 /// Component k = or += src[k]. Uniform registers are written by one lane.
 struct Store { Access to; std::vector<RegId> src; StoreMode mode; friend bool operator==(const Store&, const Store&) = default; };
 /// dst[k] (uniform) = sum over lanes of src[k].

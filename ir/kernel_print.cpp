@@ -42,7 +42,7 @@ class Printer {
     void operator()(const Mul& s) { reg(s.dst), text(" = "), arg(s.a), text(" * "), arg(s.b); }
     void operator()(const Fma& s) { reg(s.dst), text(" = "), arg(s.a), text(" * "), arg(s.b), text(" + "), arg(s.c); }
 
-    void operator()(const Load& s) { registers(s.dst), text(" = "), access(s.from, s.dst.size()); }
+    void operator()(const Load& s) { registers(s.dst), text(" = "), access(s.from, s.dst.size()), text(s.again ? " again" : ""); }
     void operator()(const Store& s) { access(s.to, s.src.size()), mode(s.mode), registers(s.src); }
     void operator()(const LaneSum& s) { registers(s.dst), text(" = lane_sum("), registers(s.src), text(")"); }
     void operator()(const ReduceStore& s) {

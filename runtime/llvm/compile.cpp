@@ -79,6 +79,7 @@ std::unique_ptr<llvm::TargetMachine> machine_for(const Source& source) {
     const llvm::Target* const target = llvm::TargetRegistry::lookupTarget(source.triple, error);
     if (!target) throw std::runtime_error(error);
     llvm::TargetOptions options;
+    options.MCOptions.AsmVerbose = source.assembly;  // it says which instructions spill
     options.AllowFPOpFusion = llvm::FPOpFusion::Standard;  // what `contract` and fmuladd ask for, and nothing else
     std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
         source.triple, source.cpu, source.features, options, llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Default));

@@ -9,6 +9,7 @@ namespace {
 
 struct Instruction {
     std::string function, opcode, operands;
+    bool spill = false;  ///< as LLVM's comment says
 };
 
 struct Listing {
@@ -22,6 +23,7 @@ Listing parse(const std::string& assembly) {
     Listing listing;
     std::string function, line;
     for (std::istringstream lines(assembly); std::getline(lines, line);) {
+        const bool spill = line.find("-byte Spill") != std::string::npos;
         line = line.substr(0, line.find('#'));
         const std::size_t colon = line.find(':');
         if (colon != std::string::npos && line[0] != '\t') {
@@ -31,7 +33,7 @@ Listing parse(const std::string& assembly) {
             continue;
         }
         std::istringstream words(line);
-        Instruction instruction{function, {}, {}};
+        Instruction instruction{function, {}, {}, spill};
         words >> instruction.opcode;
         std::getline(words, instruction.operands);
         instruction.operands.erase(instruction.operands.find_last_not_of(" \t") + 1);
@@ -47,11 +49,6 @@ bool multiplies(const std::string& opcode) {
            opcode.starts_with("vmuls");
 }
 
-bool is_spill(const Instruction& i) {
-    const bool to_stack = i.operands.ends_with("(%rsp)") || i.operands.ends_with("(%rbp)");
-    return i.opcode.starts_with("vmov") && to_stack;
-}
-
 InnermostLoop describe(const Listing& listing, std::size_t first, std::size_t last) {
     InnermostLoop loop;
     loop.function = listing.instructions[first].function;
@@ -59,7 +56,7 @@ InnermostLoop describe(const Listing& listing, std::size_t first, std::size_t la
         const Instruction& i = listing.instructions[n];
         ++loop.instructions;
         if (multiplies(i.opcode)) ++(is_scalar(i.opcode) ? loop.scalar_multiply_adds : loop.vector_multiply_adds);
-        loop.spills += is_spill(i);
+        if (i.spill) ++(i.opcode.starts_with("v") ? loop.spills : loop.integer_spills);
     }
     return loop;
 }

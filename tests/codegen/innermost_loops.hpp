@@ -11,7 +11,8 @@ struct InnermostLoop {
     int instructions = 0;
     int vector_multiply_adds = 0;  ///< multiplications too
     int scalar_multiply_adds = 0;
-    int spills = 0;                ///< vector registers written to the stack
+    int spills = 0;                ///< vector registers that the compiler writes to the stack, as its comments say
+    int integer_spills = 0;        ///< addresses and counters
 };
 
 /// Loops around no other loop, in AT&T syntax as LLVM prints it.

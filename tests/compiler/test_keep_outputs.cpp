@@ -64,7 +64,7 @@ TEST_CASE("dropping an output drops its operand and, component by component, its
     CHECK(program.find_value("q0") < 0);
     CHECK(value(program, "m").components == 1);
     CHECK(program.statements.size() == 2);
-    CHECK(count_operations(program).once == 2);
+    CHECK(count_operations(program).once == 1);  // one of the two is a number by another name
 
     const EdgeProgram nothing = keep_outputs(two_outputs(), {});
     CHECK(operand_names(nothing) == std::vector<std::string>{"a", "b"});
