@@ -62,12 +62,12 @@ Name behind(const Elements& elements, const Address& address, std::int64_t offse
 
 // Addresses
 
-/// The variable part of a position becomes a chain of pointers, outermost loop first, so that inner loops add only their own.
 Address TaskEmitter::address(const Access& access) {
     if (access.place == Place::global) return address(access.buffer, access.base);
     return {"%scratch", task_.shared[access.buffer].offset + access.base.constant};
 }
 
+/// The variable part of a position becomes a chain of pointers, outermost loop first, so that inner loops add only their own.
 Address TaskEmitter::address(BufferId buffer, const Affine& base) {
     const Affine folded = fold(base);
     std::vector<std::pair<IntId, std::int64_t>> terms = folded.terms;

@@ -102,13 +102,6 @@ Target current_device_target() {
 
 void* current_context() { return CurrentContext().get(); }
 
-void zero_async(void* data, std::size_t bytes, void* stream) {
-    if (bytes == 0) return;
-    const Driver& driver = Driver::get();
-    const CurrentContext context;
-    driver.check(driver.set_bytes_async(address(data), 0, bytes, stream), "cuMemsetD8Async");
-}
-
 void synchronize_device() {
     const CurrentContext context;
     Driver::get().check(Driver::get().synchronize_context(), "cuCtxSynchronize");

@@ -33,8 +33,6 @@ Target current_device_target();
 
 /// The caller's context, or the first device's primary context.
 void* current_context();
-/// Enqueues zeroing on a stream of the current context.
-void zero_async(void* data, std::size_t bytes, void* stream);
 /// Waits for all work of the current context.
 void synchronize_device();
 

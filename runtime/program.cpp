@@ -114,23 +114,25 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
     check(operands, graph, 16);
     const void* const captured = stream;
     const Modules& loaded = modules(&captured);
+    std::vector<LaunchArguments> launches(loaded.size());
     bool split = false;
-    for (std::size_t k = 0; k < loaded.size(); ++k) split |= shape_of(k, *loaded[k], graph).parts > 1;
+    for (std::size_t k = 0; k < loaded.size(); ++k) {
+        launches[k].buffers = parts_.plan.arguments[k].pointers(operands, graph);
+        launches[k].rows = rows_of(k, graph);
+        launches[k].shape = shape_of(k, *loaded[k], graph);
+        launches[k].stream = stream;
+        split |= launches[k].shape.parts > 1;
+    }
     std::vector<MemoryRange> zeroed;
     for (const OutputRule& output : parts_.plan.outputs) {
         const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
         const bool needed = output.zeroed || (split && output.row == Row::receiver);
         if (needed && bytes > 0) zeroed.push_back({operands[static_cast<std::size_t>(output.operand)], static_cast<std::uint64_t>(bytes)});
     }
+    if (!launches.empty()) launches.front().zeroed = zeroed;
     for (std::size_t k = 0; k < loaded.size(); ++k) {
-        LaunchArguments launch;
-        launch.buffers = parts_.plan.arguments[k].pointers(operands, graph);
-        launch.rows = rows_of(k, graph);
-        launch.shape = shape_of(k, *loaded[k], graph);
-        launch.stream = stream;
-        if (k == 0) launch.zeroed = zeroed;
-        loaded[k]->launch(launch, 0, launch.rows);
-        if (launch.rows > 0) launches_[k].fetch_add(1, std::memory_order_relaxed);
+        loaded[k]->launch(launches[k], 0, launches[k].rows);
+        if (launches[k].rows > 0) launches_[k].fetch_add(1, std::memory_order_relaxed);
     }
 }
 
