@@ -151,7 +151,9 @@ void KernelPrinter::cuda_entry() {
         if (is_argument(kernel_.buffers[b])) parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
     out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size,
                           kernel_.min_blocks));
-    out_.open(fmt::format("{}({}int rows, int rows_per_warp, int parts, int part_edges)", kernel_.name, parameters));
+    out_.open(fmt::format("{}({}int rows, int rows_per_warp, int parts, int part_edges{})", kernel_.name, parameters,
+                          kernel_.receiver_rows ? "" : ", const long long* row_count"));
+    if (!kernel_.receiver_rows) out_.line("rows = warp::filled(rows, row_count);");
     cuda_rows();
     cuda_switch();
     out_.close();

@@ -41,6 +41,7 @@ struct MemoryRange {
 struct LaunchArguments {
     std::vector<void*> buffers;   ///< in the order of Kernel::buffers without tables; index buffers may be null where the kernel allows
     std::int64_t rows = 0;        ///< receivers or edges, as Kernel::receiver_rows says
+    const std::int64_t* row_count = nullptr;  ///< CUDA, where rows are edges: in device memory, how many of them there are; null: all
     LaunchShape shape;
     std::span<const MemoryRange> zeroed;  ///< CUDA: before the kernel writes
     void* stream = nullptr;       ///< CUstream; ignored on the CPU

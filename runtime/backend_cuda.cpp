@@ -47,7 +47,7 @@ class CudaKernel final : public Module {
           warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows),
           adds_parts_(kernel.adds_parts), shared_bytes_(kernel.shared_bytes), parts_(kernel.chunks),
           arguments_(static_cast<std::size_t>(kernel.arguments)) {
-        if (arguments_ + 4 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
+        if (arguments_ + 5 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
         load(artifact);
     }
     ~CudaKernel() override {
@@ -169,6 +169,8 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     pointers[arguments_ + 1] = &rows_per_warp;
     pointers[arguments_ + 2] = &parts;
     pointers[arguments_ + 3] = &part_edges;
+    const std::int64_t* row_count = launch.row_count;
+    pointers[arguments_ + 4] = &row_count;  // taken where rows are edges
     CudaLaunchAttribute early{CudaLaunchAttribute::programmatic_serialization, 0, {1}};
     const bool overlap = overlaps_ && !launch.zeroed.empty();
     const CudaLaunch config{grid_x, static_cast<unsigned>(parts_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,

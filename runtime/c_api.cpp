@@ -119,7 +119,9 @@ GraphView graph_view(const flashtp_graph* given) {
             throw ArgumentError("an index array of the graph is not aligned to 4 bytes");
         }
     }
-    return {graph.edges, graph.senders, graph.receivers, graph.row_ptr, graph.sender, graph.edge};
+    if (reinterpret_cast<std::uintptr_t>(graph.edge_count) % alignof(std::int64_t) != 0)
+        throw ArgumentError("graph.edge_count is not aligned to 8 bytes");
+    return {graph.edges, graph.senders, graph.receivers, graph.row_ptr, graph.sender, graph.edge, graph.edge_count};
 }
 
 std::span<void* const> operand_span(void* const* operands, std::int32_t count) {
@@ -313,6 +315,7 @@ flashtp_status flashtp_build_receiver_index(const flashtp_edges* edges, int32_t*
         const flashtp_edges given = read_edges(edges);
         need(row_ptr, "row_ptr");
         if (given.edges > 0) need(sender, "sender"), need(edge, "edge");
+        if (given.edge_count) throw ArgumentError("edges.edge_count is for CUDA; it must be null");
         const ReceiverIndexArrays index{row_ptr, sender, edge};
         const bool was_sorted =
             given.index_bits == 32 ? build_host_index<std::int32_t>(given, index) : build_host_index<std::int64_t>(given, index);
@@ -334,7 +337,7 @@ flashtp_status flashtp_build_receiver_index_cuda(flashtp_engine* engine, const f
     return guarded([&] {
         Engine& e = need(engine, "engine")->engine;
         const flashtp_edges given = read_edges(edges);
-        e.indexer().build(e, {given.sender, given.receiver, given.index_bits, given.edges, given.senders, given.receivers},
+        e.indexer().build(e, {given.sender, given.receiver, given.index_bits, given.edges, given.senders, given.receivers, given.edge_count},
                           {row_ptr, sender, edge}, reinterpret_cast<DeviceIndexReport*>(report), workspace, workspace_bytes,
                           stream);
     });

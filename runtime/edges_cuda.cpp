@@ -79,6 +79,8 @@ void check(const DeviceEdges& edges, const ReceiverIndexArrays& index, const voi
     const bool some = edges.edges > 0;
     if (some && (!edges.sender || !edges.receiver)) user_error("the arrays of senders and receivers must not be null");
     if (!index.row_ptr || (some && (!index.sender || !index.edge))) user_error("the arrays of the index must not be null");
+    if (reinterpret_cast<std::uintptr_t>(edges.edge_count) % alignof(std::int64_t) != 0)
+        user_error("edge_count is not aligned to 8 bytes");
     if (!report) user_error("the report must not be null");
     if (given < needed || (needed > 0 && !workspace)) user_error("the workspace has {} bytes; {} are needed", given, needed);
     if (reinterpret_cast<std::uintptr_t>(workspace) % 16 != 0) user_error("the workspace is not aligned to 16 bytes");
@@ -145,20 +147,21 @@ void DeviceIndexer::build(Engine& engine, const DeviceEdges& edges, const Receiv
     int from = 0;
     if (count > 0) {
         launch(wide ? code.begin_64 : code.begin_32, blocks_for(count), threads_per_block, stream, edges.sender, edges.receiver,
-               count, edges.senders, edges.receivers, w.key[0], w.edge[0], report);
+               count, edges.edge_count, edges.senders, edges.receivers, w.key[0], w.edge[0], report);
         const auto chunks = static_cast<int>(plan.chunks);
         const auto blocks = static_cast<unsigned>(plan.chunks);
         for (int pass = 0; pass < plan.passes; ++pass, from = 1 - from) {
             const int shift = digit_bits * pass, to = 1 - from;
-            launch(code.count_digits, blocks, 32, stream, w.key[from], count, plan.chunk, chunks, shift, w.counts);
+            launch(code.count_digits, blocks, 32, stream, w.key[from], count, edges.edge_count, plan.chunk, chunks, shift,
+                   w.counts);
             launch(code.sum_counts, 1, sum_threads, stream, w.counts, digits * chunks);
-            launch(code.place_edges, blocks, 32, stream, w.key[from], w.edge[from], count, plan.chunk, chunks, shift, w.counts,
-                   w.key[to], w.edge[to]);
+            launch(code.place_edges, blocks, 32, stream, w.key[from], w.edge[from], count, edges.edge_count, plan.chunk, chunks,
+                   shift, w.counts, w.key[to], w.edge[to]);
         }
     }
     launch(wide ? code.finish_64 : code.finish_32, blocks_for(std::max(count, edges.receivers + 1)), threads_per_block, stream,
-           edges.sender, w.key[from], w.edge[from], count, edges.senders, edges.receivers, index.row_ptr, index.sender,
-           index.edge);
+           edges.sender, w.key[from], w.edge[from], count, edges.edge_count, edges.senders, edges.receivers, index.row_ptr,
+           index.sender, index.edge);
 }
 
 }  // namespace flashtp

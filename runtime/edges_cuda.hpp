@@ -19,11 +19,12 @@ struct DeviceEdges {
     const void* receiver = nullptr;
     int index_bits = 32;
     std::int64_t edges = 0, senders = 0, receivers = 0;
+    const std::int64_t* edge_count = nullptr;  ///< on the device: how many of the edges there are; null: all
 };
 
 /// What build leaves on the device for the caller to look at when it suits him.
 struct DeviceIndexReport {
-    std::int64_t first_invalid = -1;  ///< the first edge with a row out of range; then the index is of no use, but safe to read
+    std::int64_t first_invalid = -1;  ///< the first edge with a row out of range, or `edges` where there are more; then the index is of no use, but safe to read
     std::int64_t unsorted = 0;        ///< 0: the edges were sorted, `edge` is the identity and kernels may get null instead
 };
 

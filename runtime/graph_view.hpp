@@ -14,6 +14,7 @@ struct GraphView {
     const std::int32_t* row_ptr = nullptr;  ///< [receivers + 1]
     const std::int32_t* sender = nullptr;   ///< [edges] in receiver order
     const std::int32_t* edge = nullptr;     ///< [edges] row of edge operands, in receiver order; null: they are in that order
+    const std::int64_t* edge_count = nullptr;  ///< CUDA: how many rows of a plain batch there are; null: `edges`
 
     std::int64_t rows(Row row) const { return row_count(row, edges, senders, receivers); }
 };

@@ -86,6 +86,7 @@ void Program::check(std::span<void* const> pointers, const GraphView& graph, std
 
 void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, int threads, const ParallelFor& pool) const {
     if (is_cuda()) user_error("the program is compiled for {}, not for a CPU", parts_.target.name);
+    if (graph.edge_count) user_error("edge_count is for CUDA; it must be null");
     if (threads < 1) user_error("the number of threads is {}; it must be 1 or more", threads);
     check(operands, graph, size_of(parts_.problem.dtype));
     if (parts_.problem.convolution && graph.receivers > 0) {
@@ -119,6 +120,7 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
     for (std::size_t k = 0; k < loaded.size(); ++k) {
         launches[k].buffers = parts_.plan.arguments[k].pointers(operands, graph);
         launches[k].rows = rows_of(k, graph);
+        launches[k].row_count = parts_.plan.kernels[k].receiver_rows ? nullptr : graph.edge_count;
         launches[k].shape = shape_of(k, *loaded[k], graph);
         launches[k].stream = stream;
         split |= launches[k].shape.parts > 1;

@@ -15,6 +15,12 @@ __device__ __forceinline__ u64 global_address(const void* p) { return __cvta_gen
 // that diverge, and addresses go to the uniform datapath, which has registers of its own.
 __device__ __forceinline__ int uniform(int v) { return __shfl_sync(everyone, v, 0); }
 
+// The rows there are, where a launch is given the capacity of its arrays: as many as a number in device memory says. Receivers need none,
+// as the index says which of them have edges.
+__device__ __forceinline__ int filled(int capacity, const long long* count) {
+    return count && *count < capacity ? uniform(static_cast<int>(*count)) : capacity;
+}
+
 // ---- memory -------------------------------------------------------------------------------------------------------------------
 
 // Data that is touched once does not displace what is read again. Only for memory that no kernel of this launch writes.

@@ -9,11 +9,22 @@ typedef long long Wide;
 constexpr int digits = 256;
 constexpr unsigned full_warp = 0xffffffffu;
 
+// Of a list with room for so many edges: all of them, or as many as a number in device memory says.
+__device__ Wide filled(Wide capacity, const Wide* count) {
+    if (!count) return capacity;
+    const Wide wanted = *count < 0 ? 0 : *count;
+    return wanted < capacity ? wanted : capacity;
+}
+
 // report[0]: the first edge with a row out of range, all bits set where there is none; report[1]: 1 where the edges are not in
-// order of their receivers. Rows out of range are replaced so that nothing below leaves its arrays.
+// order of their receivers. Rows out of range are replaced so that nothing below leaves its arrays; edges beyond the capacity are the
+// last to be reported.
 template <class Index>
-__device__ void begin(const Index* sender, const Index* receiver, Wide edges, Wide senders, Wide receivers, int* key, int* edge,
-                      Wide* report) {
+__device__ void begin(const Index* sender, const Index* receiver, Wide capacity, const Wide* count, Wide senders, Wide receivers,
+                      int* key, int* edge, Wide* report) {
+    const Wide edges = filled(capacity, count);
+    if (blockIdx.x == 0 && threadIdx.x == 0 && count && *count > capacity)
+        atomicMin((unsigned long long*)report, (unsigned long long)capacity);
     for (Wide e = blockIdx.x * (Wide)blockDim.x + threadIdx.x; e < edges; e += (Wide)gridDim.x * blockDim.x) {
         const Wide row = receiver[e], other = sender[e];
         const bool fits = row >= 0 && row < receivers && other >= 0 && other < senders;
@@ -24,22 +35,24 @@ __device__ void begin(const Index* sender, const Index* receiver, Wide edges, Wi
     }
 }
 
-extern "C" __global__ void begin_32(const int* sender, const int* receiver, Wide edges, Wide senders, Wide receivers, int* key,
-                                    int* edge, Wide* report) {
-    begin(sender, receiver, edges, senders, receivers, key, edge, report);
+extern "C" __global__ void begin_32(const int* sender, const int* receiver, Wide capacity, const Wide* count, Wide senders,
+                                    Wide receivers, int* key, int* edge, Wide* report) {
+    begin(sender, receiver, capacity, count, senders, receivers, key, edge, report);
 }
-extern "C" __global__ void begin_64(const Wide* sender, const Wide* receiver, Wide edges, Wide senders, Wide receivers, int* key,
-                                    int* edge, Wide* report) {
-    begin(sender, receiver, edges, senders, receivers, key, edge, report);
+extern "C" __global__ void begin_64(const Wide* sender, const Wide* receiver, Wide capacity, const Wide* count, Wide senders,
+                                    Wide receivers, int* key, int* edge, Wide* report) {
+    begin(sender, receiver, capacity, count, senders, receivers, key, edge, report);
 }
 
 __device__ int digit_of(int key, int shift) { return (key >> shift) & (digits - 1); }
 
 // counts[digit][chunk]. A block is one warp.
-extern "C" __global__ void count_digits(const int* key, Wide edges, Wide chunk, int chunks, int shift, int* counts) {
+extern "C" __global__ void count_digits(const int* key, Wide capacity, const Wide* edge_count, Wide chunk, int chunks, int shift,
+                                        int* counts) {
     __shared__ int count[digits];
     for (int d = threadIdx.x; d < digits; d += 32) count[d] = 0;
     __syncwarp();
+    const Wide edges = filled(capacity, edge_count);
     const Wide first = blockIdx.x * chunk, last = first + chunk < edges ? first + chunk : edges;
     for (Wide e = first + threadIdx.x; e < last; e += 32) atomicAdd(&count[digit_of(key[e], shift)], 1);
     __syncwarp();
@@ -75,12 +88,13 @@ extern "C" __global__ void sum_counts(int* counts, int size) {
 }
 
 // A block is one warp and goes through its chunk 32 edges at a time. Among lanes with one digit the lower lane goes first.
-extern "C" __global__ void place_edges(const int* key, const int* edge, Wide edges, Wide chunk, int chunks, int shift,
-                                       const int* counts, int* placed_key, int* placed_edge) {
+extern "C" __global__ void place_edges(const int* key, const int* edge, Wide capacity, const Wide* edge_count, Wide chunk,
+                                       int chunks, int shift, const int* counts, int* placed_key, int* placed_edge) {
     __shared__ int place[digits];
     for (int d = threadIdx.x; d < digits; d += 32) place[d] = counts[d * (Wide)chunks + blockIdx.x];
     __syncwarp();
     const int lane = threadIdx.x;
+    const Wide edges = filled(capacity, edge_count);
     const Wide first = blockIdx.x * chunk, last = first + chunk < edges ? first + chunk : edges;
     for (Wide start = first; start < last; start += 32) {
         const Wide e = start + lane;
@@ -101,8 +115,9 @@ extern "C" __global__ void place_edges(const int* key, const int* edge, Wide edg
 
 // The arrays the kernels read. row_ptr[r] is the number of edges whose receiver is below r.
 template <class Index>
-__device__ void finish(const Index* unsorted_sender, const int* key, const int* sorted_edge, Wide edges, Wide senders,
-                       Wide receivers, int* row_ptr, int* sender, int* edge) {
+__device__ void finish(const Index* unsorted_sender, const int* key, const int* sorted_edge, Wide capacity, const Wide* count,
+                       Wide senders, Wide receivers, int* row_ptr, int* sender, int* edge) {
+    const Wide edges = filled(capacity, count);
     const Wide first = blockIdx.x * (Wide)blockDim.x + threadIdx.x, step = (Wide)gridDim.x * blockDim.x;
     for (Wide e = first; e < edges; e += step) {
         const int original = sorted_edge[e];
@@ -121,11 +136,11 @@ __device__ void finish(const Index* unsorted_sender, const int* key, const int* 
     }
 }
 
-extern "C" __global__ void finish_32(const int* unsorted_sender, const int* key, const int* sorted_edge, Wide edges,
-                                     Wide senders, Wide receivers, int* row_ptr, int* sender, int* edge) {
-    finish(unsorted_sender, key, sorted_edge, edges, senders, receivers, row_ptr, sender, edge);
+extern "C" __global__ void finish_32(const int* unsorted_sender, const int* key, const int* sorted_edge, Wide capacity,
+                                     const Wide* count, Wide senders, Wide receivers, int* row_ptr, int* sender, int* edge) {
+    finish(unsorted_sender, key, sorted_edge, capacity, count, senders, receivers, row_ptr, sender, edge);
 }
-extern "C" __global__ void finish_64(const Wide* unsorted_sender, const int* key, const int* sorted_edge, Wide edges,
-                                     Wide senders, Wide receivers, int* row_ptr, int* sender, int* edge) {
-    finish(unsorted_sender, key, sorted_edge, edges, senders, receivers, row_ptr, sender, edge);
+extern "C" __global__ void finish_64(const Wide* unsorted_sender, const int* key, const int* sorted_edge, Wide capacity,
+                                     const Wide* count, Wide senders, Wide receivers, int* row_ptr, int* sender, int* edge) {
+    finish(unsorted_sender, key, sorted_edge, capacity, count, senders, receivers, row_ptr, sender, edge);
 }

@@ -175,6 +175,9 @@ typedef struct flashtp_graph {
     const int32_t *row_ptr; /* [receivers + 1] */
     const int32_t *sender;  /* [edges] sender of the edge at each position */
     const int32_t *edge;    /* [edges] row of edge operands (y, w, ...) at each position; null: rows are in receiver order */
+    /* CUDA: in device memory, how many rows a plain batch has, of at most `edges`; null: `edges`. A convolution has row_ptr[receivers] of
+     * at most `edges` edges in any case. Rows of edge outputs beyond are zero or left as they were. */
+    const int64_t *edge_count;
 } flashtp_graph;
 
 /* Loads the code (CUDA: into the current context), so that later runs only run. Optional, except before CUDA graph capture. */
@@ -213,6 +216,9 @@ typedef struct flashtp_edges {
     int64_t edges, senders, receivers; /* each below 2^31 - 1 */
     const void *sender, *receiver;
     int32_t index_bits, reserved;
+    /* CUDA: in device memory, how many edges there are, of at most `edges`; null: `edges`. A CUDA graph that was captured with arrays for
+     * `edges` of them then serves every list that fits. */
+    const int64_t *edge_count;
 } flashtp_edges;
 
 /* Fills row_ptr[receivers + 1], sender[edges] and edge[edges] on this host; edges of one receiver keep their order. *sorted
@@ -227,7 +233,7 @@ FLASHTP_API flashtp_status flashtp_receiver_index_workspace(const flashtp_edges 
 
 /* The same on a device, and the same result: all pointers are device pointers. Enqueues on the stream and neither allocates nor
  * waits, except that the first call in a context compiles and loads the code. report[0] becomes the first edge with a row out of
- * range, or -1; report[1] becomes 0 when the edges were sorted, else 1. With an invalid edge the index is of no use, but safe to
+ * range, `edges` where edge_count is more, or -1; report[1] becomes 0 when the edges were sorted, else 1. With an invalid edge the index is of no use, but safe to
  * use. The workspace is aligned to 16 bytes. */
 FLASHTP_API flashtp_status flashtp_build_receiver_index_cuda(flashtp_engine *engine, const flashtp_edges *edges, int32_t *row_ptr,
                                                              int32_t *sender, int32_t *edge, int64_t report[2],

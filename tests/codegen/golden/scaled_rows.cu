@@ -16,7 +16,8 @@ static __device__ __forceinline__ void task_only(const float* __restrict__ x, co
 }
 
 extern "C" __global__ void __launch_bounds__(32, 1)
-scaled_rows(const float* __restrict__ x, const float* __restrict__ y, float* z, int rows, int rows_per_warp, int parts, int part_edges) {
+scaled_rows(const float* __restrict__ x, const float* __restrict__ y, float* z, int rows, int rows_per_warp, int parts, int part_edges, const long long* row_count) {
+    rows = warp::filled(rows, row_count);
     const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
     const long long first_row = (static_cast<long long>(blockIdx.x) * 1 + warp_in_block) * rows_per_warp;
     if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();
