@@ -4,8 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "exported.hpp"
 #include "programs.hpp"
 
 namespace flashtp::torch_operators {
@@ -15,6 +17,11 @@ std::vector<at::Tensor> tensor_product(at::TensorList operands, at::TensorList i
 
 /// Whether tensors are ordinary ones, on a CPU or a CUDA device, and nothing but autograd looks on: no tracing, no transform, no
 /// subclass, no autocast.
-bool is_plain(at::TensorList);
+FLASHTP_TORCH_EXPORT bool is_plain(at::TensorList);
+
+/// z of x, y and the weights, if there are any; a plain batch without receivers and senders. `receivers` may be -1: as many as senders.
+FLASHTP_TORCH_EXPORT at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::optional<at::Tensor>& w,
+                                              const std::optional<at::Tensor>& receiver, const std::optional<at::Tensor>& sender,
+                                              std::int64_t receivers, std::int64_t problem);
 
 }  // namespace flashtp::torch_operators

@@ -6,9 +6,7 @@
 #include "index_cache.hpp"
 
 namespace flashtp::torch_operators {
-namespace {
 
-/// z of x, y and the weights, if there are any; a plain batch without receivers and senders. `receivers` may be -1: as many as senders.
 at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::optional<at::Tensor>& w,
                          const std::optional<at::Tensor>& receiver, const std::optional<at::Tensor>& sender,
                          std::int64_t receivers, std::int64_t problem) {
@@ -20,6 +18,8 @@ at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::op
     index = receiver_index(*receiver, *sender, receivers < 0 ? senders : receivers, senders);
     return tensor_product(given, index, {problem, 0, 1, 0})[0];
 }
+
+namespace {
 
 /// The same of any list of operands, for problems that take more.
 at::Tensor eager_operands(at::TensorList operands, const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers,

@@ -1,5 +1,7 @@
 """Loads the operators: libflashtp_torch.so, and the build of C++ derivatives that fits this torch, where there is one."""
 import os
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import torch
@@ -43,6 +45,17 @@ def _load() -> str:
     return _why_python(DIRECTORY, release)
 
 
+def _fast_call():
+    """The module whose ``call`` is flashtp::eager_product without torch's operators; None where it was not built for this torch, or
+    this Python has not the stable ABI."""
+    path = DIRECTORY / f"flashtp_call_{'_'.join(map(str, _release()))}.abi3.so"
+    if not path.exists() or ".abi3.so" not in EXTENSION_SUFFIXES:
+        return None
+    loader = ExtensionFileLoader("flashtp_call", str(path))
+    return module_from_spec(spec_from_loader("flashtp_call", loader))
+
+
 DIRECTORY = _directory()
 WHY_PYTHON_AUTOGRAD = _load()
 HAS_CPP_AUTOGRAD = not WHY_PYTHON_AUTOGRAD
+FAST_CALL = _fast_call() if HAS_CPP_AUTOGRAD else None

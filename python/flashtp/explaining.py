@@ -16,6 +16,7 @@ def explain() -> str:
     why = _library.WHY_PYTHON_AUTOGRAD
     counts = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in cache_counts().items())
     return "\n".join((f"libraries: {_library.DIRECTORY}",
-                      f"torch {torch.__version__}; derivatives in {f'Python: {why}' if why else 'C++'}",
+                      f"torch {torch.__version__}; derivatives in {f'Python: {why}' if why else 'C++'}; modules call "
+                      f"{'kernels directly' if _library.FAST_CALL is not None else 'torch.ops'}",
                       f"calls that ran kernels: {torch.ops.flashtp.launch_count()}",
                       f"kernel cache: {counts}"))

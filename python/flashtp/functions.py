@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._C import _get_tracing_state, _is_any_autocast_enabled, _len_torch_dispatch_stack
 from torch._C._functorch import peek_interpreter_stack
 from torch.autograd import forward_ad
-from torch.compiler import is_compiling
+from torch.compiler import is_compiling, is_dynamo_compiling
 
 from . import _library
 from .derivatives import Request, gradient_of, kind, output_names, present_inputs, source_count
@@ -24,6 +24,8 @@ AUTOCAST_DTYPE = torch.float32
 _operator = torch.ops.flashtp.tensor_product.default
 # All of a call, where derivatives are in C++.
 _eager_product = torch.ops.flashtp.eager_product.default if _library.HAS_CPP_AUTOGRAD else None
+# The same for all but unusual calls, which it leaves to the operator.
+_call = _library.FAST_CALL.call if _library.FAST_CALL is not None else None
 _eager_operands = torch.ops.flashtp.eager_operands.default if _library.HAS_CPP_AUTOGRAD else None
 
 
@@ -31,6 +33,10 @@ def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: 
              sender: Optional[Tensor] = None, receivers: Optional[int] = None) -> Tensor:
     """z of x, y and the weights, if there are any; a plain batch without receiver and sender. ``receivers`` is the number of senders
     if left out."""
+    if _call is not None and not is_dynamo_compiling():
+        z = _call(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
+        if z is not None:
+            return z
     if _eager_product is not None and not (is_traced() or transform_is_active()):
         return _eager_product(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
     return _evaluate_in_python(problem, [x, y] if w is None else [x, y, w], receiver, sender, receivers)

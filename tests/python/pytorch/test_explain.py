@@ -41,3 +41,10 @@ def test_an_unknown_torch_is_named(tmp_path):
         shutil.copy(library, tmp_path / library.name.replace("autograd_", "autograd_9_"))
     text = first_call(FLASHTP_PYTHON_AUTOGRAD="0", FLASHTP_LIBRARY=str(tmp_path / "libflashtp.so"), FLASHTP_LLVM_PLUGIN=str(source / "libflashtp_llvm.so"))
     assert "derivatives in Python: the C++ ones are built for torch 9." in text
+
+
+def test_direct_calls_are_named():
+    direct = flashtp._library.FAST_CALL is not None
+    assert f"modules call {'kernels directly' if direct else 'torch.ops'}" in flashtp.explain()
+    assert direct == (os.environ.get("FLASHTP_PYTHON_AUTOGRAD") != "1")
+    assert "modules call torch.ops" in first_call(FLASHTP_PYTHON_AUTOGRAD="1")

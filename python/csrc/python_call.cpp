@@ -1,0 +1,93 @@
+// The call of modules in eager mode as a function of Python, without torch.ops: finding an operator's schema, boxing its arguments and
+// dispatching take longer than the rest. A module of Python's stable ABI, built for one torch. It runs the usual case, and returns
+// None for all others and for all errors: then the caller goes through torch.ops, which knows them.
+#include <Python.h>
+
+#include <ATen/PythonTorchFunctionTLS.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/record_function.h>
+
+#include <array>
+#include <exception>
+#include <optional>
+
+#include "autograd.hpp"
+#include "tensor_object.hpp"
+
+namespace flashtp::torch_operators {
+namespace {
+
+constexpr Py_ssize_t tensor_count = 5, argument_count = 7;
+
+/// x, y, w, receiver and sender, of which the last three may be None.
+using Tensors = std::array<std::optional<at::Tensor>, tensor_count>;
+
+/// False for what is no tensor, and for subclasses, which may have rules of their own.
+bool read(PyObject* object, std::optional<at::Tensor>& tensor) {
+    if (object == Py_None) return true;
+    const auto* const type = reinterpret_cast<PyObject*>(Py_TYPE(object));
+    if (type != THPVariableClass && type != ParameterClass) return false;
+    tensor = reinterpret_cast<TensorObject*>(object)->tensor;
+    return true;
+}
+
+bool read(PyObject* const* arguments, Tensors& tensors) {
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+        if (!read(arguments[i], tensors[i])) return false;
+    return tensors[0] && tensors[1];
+}
+
+/// Whether nothing but autograd looks on, and in reverse only.
+bool is_usual(const Tensors& tensors) {
+    if (at::impl::torch_function_mode_enabled() || at::hasCallbacks()) return false;
+    for (const auto& tensor : tensors)
+        if (tensor && (!is_plain(*tensor) || tensor->_fw_grad(0).defined())) return false;
+    return true;
+}
+
+at::Tensor evaluate(const Tensors& tensors, std::int64_t receivers, std::int64_t problem) {
+    const auto& [x, y, w, receiver, sender] = tensors;
+    return eager_product(*x, *y, w, receiver, sender, receivers, problem);
+}
+
+/// Undefined where it fails. Other threads of Python run meanwhile: the first call compiles.
+at::Tensor evaluate_unlocked(const Tensors& tensors, std::int64_t receivers, std::int64_t problem) {
+    at::Tensor z;
+    PyThreadState* const state = PyEval_SaveThread();
+    try {
+        z = evaluate(tensors, receivers, problem);
+    } catch (const std::exception&) {
+        z = at::Tensor();
+    }
+    PyEval_RestoreThread(state);
+    return z;
+}
+
+/// Arguments: x, y, w, receiver, sender, receivers (-1: as many as senders), problem.
+PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+    if (count != argument_count) {
+        PyErr_SetString(PyExc_TypeError, "flashtp: seven arguments are expected");
+        return nullptr;
+    }
+    Tensors tensors;
+    if (!read(arguments, tensors) || !is_usual(tensors)) Py_RETURN_NONE;
+    const std::int64_t receivers = PyLong_AsLongLong(arguments[5]), problem = PyLong_AsLongLong(arguments[6]);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    at::Tensor z = evaluate_unlocked(tensors, receivers, problem);
+    // Hooks of autograd are Python's; what they raise is the caller's.
+    if (PyErr_Occurred()) return nullptr;
+    if (!z.defined()) Py_RETURN_NONE;
+    return THPVariable_Wrap(std::move(z));
+}
+
+PyMethodDef methods[] = {{"call", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call)), METH_FASTCALL, nullptr},
+                         {nullptr, nullptr, 0, nullptr}};
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "flashtp_call", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+}  // namespace flashtp::torch_operators
+
+PyMODINIT_FUNC PyInit_flashtp_call() { return PyModule_Create(&flashtp::torch_operators::module); }
