@@ -126,10 +126,11 @@ void TaskPrinter::operator()(const PartOfEdges& s) {
 void TaskPrinter::operator()(const BulkReduce& s) {
     const std::string from = pointer(Place::shared, s.shared, s.shared_base),
                       to = pointer(Place::global, s.global, s.global_base);
+    const bool stores = s.mode == StoreMode::store;
     if (dialect_.threads)
-        out_.line(fmt::format("warp::add_bulk<{}, {}>({}, {});", s.count, s.pending, to, from));
+        out_.line(fmt::format("warp::{}_bulk<{}, {}>({}, {});", stores ? "store" : "add", s.count, s.pending, to, from));
     else
-        for_elements(s.count, fmt::format("*({} + i) += *({} + i);", to, from));
+        for_elements(s.count, fmt::format("*({} + i) {} *({} + i);", to, stores ? "=" : "+=", from));
 }
 
 void TaskPrinter::operator()(const BulkEnd&) {

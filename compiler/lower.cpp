@@ -5,6 +5,7 @@
 #include "compiler/keep_outputs.hpp"
 #include "compiler/lower_task.hpp"
 #include "compiler/outputs.hpp"
+#include "compiler/partial_sums.hpp"
 #include "ir/error.hpp"
 
 namespace flashtp {
@@ -35,10 +36,11 @@ bool written_with(StoreMode mode, const std::vector<Nest>& nests, const std::vec
 
 // Rows of edges and receivers are visited exactly once each, so columns that are all stored need no zeroing.
 void describe_outputs(const EdgeProgram& program, const std::vector<Nest>& nests, const std::vector<StoreModes>& modes,
-                      BufferTable& table) {
+                      const PartialSums& parts, BufferTable& table) {
     for (OperandId o = 0; o < static_cast<OperandId>(program.operands.size()); ++o) {
         const Operand& operand = program.operands[o];
-        if (operand.role == Role::input || table.operand(o) < 0) continue;
+        const bool in_parts = std::ranges::any_of(parts.sums, [&](const PartialSum& sum) { return sum.output.name == operand.name; });
+        if (operand.role == Role::input || table.operand(o) < 0 || in_parts) continue;
         Buffer& buffer = table.buffers[static_cast<std::size_t>(table.operand(o))];
         const bool atomic = written_with(StoreMode::atomic, nests, modes, o);
         const bool added = atomic || written_with(StoreMode::add, nests, modes, o);
@@ -46,6 +48,7 @@ void describe_outputs(const EdgeProgram& program, const std::vector<Nest>& nests
         buffer.shared_rows = atomic;
         buffer.streaming = operand.row == Row::edge && !operand.tile && !added;
     }
+    for (const PartialSum& sum : parts.sums) table.buffers[static_cast<std::size_t>(table.named(sum.parts.name))].zeroed = sum.zeroed;
 }
 
 }  // namespace
@@ -127,26 +130,52 @@ std::vector<Kernel> kernels_without_tasks(const Schedule& schedule, const Target
 
 }  // namespace
 
-std::vector<Kernel> lower_to_kernels(const EdgeProgram& program, const Schedule& schedule, const Target& target,
-                                     const KernelInfo& info, const std::vector<TileTerm>* terms) {
+namespace {
+
+std::vector<Kernel> lower_tasks(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info,
+                                const std::vector<TileTerm>* terms, PartialSums& parts) {
     std::vector<Kernel> kernels = kernels_without_tasks(schedule, target, info);
     // Of all tasks together: it makes no difference to an output which kernel adds to it.
     const std::vector<Nest> nests = build_nests(program, schedule);
-    const std::vector<StoreModes> modes = choose_store_modes(nests, target.platform == Platform::cpu);
+    std::vector<StoreModes> modes = choose_store_modes(nests, target.platform == Platform::cpu);
+    parts.places.resize(nests.size());
+    if (schedule.deterministic && target.platform != Platform::cpu) parts = keep_parts(program, nests, kernels.front().lanes, modes);
     BufferTable buffers(program, info.dtype, program.is_convolution(), terms);
+    for (const PartialSum& sum : parts.sums) buffers.add_operand(sum.parts, info.dtype);
     for (std::size_t t = 0; t < nests.size(); ++t) {
         Kernel& kernel = kernels[static_cast<std::size_t>(schedule.tasks[t].kernel)];
-        TaskLowering lowering(nests[t], schedule, target, modes[t], buffers, kernel.lanes, info.compute, terms);
+        TaskLowering lowering(nests[t], schedule, target, {modes[t], parts.places[t]}, buffers, kernel.lanes, info.compute, terms);
         kernel.tasks.push_back(lowering.run(fmt::format("task{}", t), path_comments(schedule.tasks[t], info)));
         kernel.shared_elements = std::max(kernel.shared_elements, lowering.shared_elements());
         if (lowering.uses_ring()) kernel.stages = schedule.ring.stages;
     }
-    describe_outputs(program, nests, modes, buffers);
+    describe_outputs(program, nests, modes, parts, buffers);
     for (const TileTerm& term : terms ? *terms : std::vector<TileTerm>()) {
         Buffer& rows = buffers.buffers[static_cast<std::size_t>(buffers.named(term.rows.name))];
         if (term.returned) rows.zeroed = rows.shared_rows = true;
     }
     for (Kernel& kernel : kernels) kernel.buffers = buffers.buffers;
+    return kernels;
+}
+
+Kernel lower_sum(const PartialSum& sum, const Target& target, const KernelInfo& info) {
+    KernelInfo own = info;
+    own.name += "_sum_" + sum.output.name;
+    own.path_names.assign(sum.columns.size(), fmt::format("parts of {}", sum.output.name));
+    PartialSums none;
+    const Schedule schedule = sum_schedule(sum, target, lanes_of(target, size_of(info.compute)));
+    Kernel kernel = lower_tasks(sum_program(sum), schedule, target, own, nullptr, none).front();
+    kernel.sums = sum.output.row;
+    return kernel;
+}
+
+}  // namespace
+
+std::vector<Kernel> lower_to_kernels(const EdgeProgram& program, const Schedule& schedule, const Target& target,
+                                     const KernelInfo& info, const std::vector<TileTerm>* terms) {
+    PartialSums parts;
+    std::vector<Kernel> kernels = lower_tasks(program, schedule, target, info, terms, parts);
+    for (const PartialSum& sum : parts.sums) kernels.push_back(lower_sum(sum, target, info));
     return kernels;
 }
 

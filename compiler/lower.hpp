@@ -23,7 +23,8 @@ struct KernelInfo {
 Kernel empty_kernel(const KernelInfo&, const Target&);
 
 /// Takes no decision: loops, placements and copies follow from the schedule and the program. The kernels run one after the other over
-/// memory that is zeroed once, before the first: what several of them write, each adds.
+/// memory that is zeroed once, before the first: what several of them write, each adds. Parts of sums (compiler/partial_sums.hpp) are
+/// operands besides those of the program, and the last kernels add them up.
 /// With products of a layer, they make tiles of weights themselves.
 std::vector<Kernel> lower_to_kernels(const EdgeProgram&, const Schedule&, const Target&, const KernelInfo&,
                                      const std::vector<TileTerm>* terms = nullptr);

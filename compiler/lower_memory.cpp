@@ -19,7 +19,7 @@ std::pair<bool, bool> TaskLowering::addressed_rows(const std::vector<int>& state
     const auto look = [&](ValueId v) {
         if (!program_.values[v].binding || in_ring(v)) return;
         edge |= program_.values[v].row == Row::edge && !program_.operands[program_.values[v].binding->operand].tile;
-        sender |= program_.values[v].row == Row::sender;
+        sender |= program_.values[v].row == Row::sender && !parts_.contains(v);
     };
     for (const int i : statements) {
         const Statement& s = program_.statements[i];
@@ -41,7 +41,21 @@ void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position,
     emit(block, IntLoad{sender_, buffers_.sender(), Affine::of(position)});
 }
 
+// Parts of a sender's sum are in the order in which edges are worked on, all others by the rows they belong to.
+Affine TaskLowering::part_base(ValueId value) const {
+    const PartPlace& part = parts_.at(value);
+    const Row row = program_.values[value].row;
+    const IntId number = row == Row::sender ? edge_position_ : row == Row::receiver && receiver_ >= 0 ? receiver_ : edge_;
+    return Affine::of(number, part.pitch) + Affine(part.offset) + Affine::of(int_chunk, part.chunk_step);
+}
+
+BufferId TaskLowering::buffer_of(ValueId value) const {
+    const auto part = parts_.find(value);
+    return part != parts_.end() ? buffers_.named(part->second.buffer) : buffers_.operand(program_.values[value].binding->operand);
+}
+
 Affine TaskLowering::row_base(ValueId value) const {
+    if (parts_.contains(value)) return part_base(value);
     const Value& v = program_.values[value];
     const std::int64_t width = program_.operands[v.binding->operand].width;
     switch (v.row) {
@@ -64,7 +78,7 @@ Access TaskLowering::access(ValueId value, int copy, Block& block) {
     const View& view = v.binding->view;
     Access at;
     at.place = Place::global;
-    at.buffer = buffers_.operand(v.binding->operand);
+    at.buffer = buffer_of(value);
     at.base = row_base(value) + Affine(view.offset);
     at.component_stride = view.component_stride;
     at.active = nest_.place(value).lane ? active(copy) : lanes_;
@@ -122,10 +136,9 @@ bool TaskLowering::can_stage(ValueId value) const {
 
 std::int64_t TaskLowering::slice_elements(ValueId value) const { return chunk_channels_ * program_.values[value].components; }
 
-Affine TaskLowering::slice(ValueId value, IntId row) const {
+Affine TaskLowering::slice(ValueId value) const {
     const Value& v = program_.values[value];
-    return Affine::of(row, program_.operands[v.binding->operand].width) + Affine(v.binding->view.offset) +
-           Affine::of(channel_, v.components);
+    return row_base(value) + Affine(v.binding->view.offset) + Affine::of(channel_, v.components);
 }
 
 RingPlace TaskLowering::slice_place(ValueId value) const { return {0, program_.values[value].components, 1}; }
@@ -155,7 +168,7 @@ void TaskLowering::load_staged(const std::vector<ValueId>& inputs, Block& block)
     emit(block, SyncWarp{});
     std::int64_t offset = 0;
     for (const ValueId v : inputs) {
-        emit(block, CopyLanes{staging_, Affine(offset), buffers_.operand(program_.values[v].binding->operand), slice(v, receiver_),
+        emit(block, CopyLanes{staging_, Affine(offset), buffer_of(v), slice(v),
                               slice_elements(v), true, StoreMode::store, copy_vector(v, offset)});
         offset += slice_elements(v);
     }
@@ -215,8 +228,7 @@ void TaskLowering::store_staged(ValueId value, Block& block) {
         emit(block, std::move(node));
     }
     emit(block, SyncWarp{});
-    emit(block, CopyLanes{staging_, Affine(0), buffers_.operand(program_.values[value].binding->operand), slice(value, receiver_),
-                          slice_elements(value), false, modes_[value]});
+    emit(block, CopyLanes{staging_, Affine(0), buffer_of(value), slice(value), slice_elements(value), false, modes_[value]});
 }
 
 // Shared memory to add up that many sums in, or -1.
@@ -277,8 +289,7 @@ void TaskLowering::bulk_reduce(const std::vector<ValueId>& values, Block& block)
     offset = 0;
     for (const ValueId v : values) {
         const int pending = v == values.back() ? static_cast<int>(values.size()) : -1;
-        emit(block, BulkReduce{reduce_buffer_, base + Affine(offset), buffers_.operand(program_.values[v].binding->operand),
-                               slice(v, sender_), slice_elements(v), pending});
+        emit(block, BulkReduce{reduce_buffer_, base + Affine(offset), buffer_of(v), slice(v), slice_elements(v), pending, modes_[v]});
         offset += slice_elements(v);
     }
     // Lets other lanes know that their half is free. A ring of single edges does so when it refills the stage.
@@ -289,7 +300,7 @@ void TaskLowering::bulk_reduce(const std::vector<ValueId>& values, Block& block)
 // Bulk reductions need 16-byte aligned, contiguous slices at every chunk.
 bool TaskLowering::can_bulk_reduce(ValueId value) const {
     const Value& v = program_.values[value];
-    const bool sender_slice = v.row == Row::sender && nest_.place(value).lane && v.extents.size() == 1;
+    const bool sender_slice = v.row == Row::sender && nest_.place(value).lane && v.extents.size() == 1 && modes_[value] != StoreMode::add;
     if (!schedule_.bulk_reduce || !sender_slice || nest_.find_loop(LoopKind::receiver) < 0) return false;
     const View& view = v.binding->view;
     if (view.pair || view.axes[0].stride != v.components || (v.components > 1 && view.component_stride != 1)) return false;

@@ -7,10 +7,10 @@
 
 namespace flashtp {
 
-TaskLowering::TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const StoreModes& modes,
+TaskLowering::TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const TaskOutputs& outputs,
                            BufferTable& buffers, int lanes, DType compute, const std::vector<TileTerm>* terms)
-    : nest_(nest), program_(nest.program()), schedule_(schedule), target_(target), modes_(modes), buffers_(buffers), lanes_(lanes),
-      compute_(compute), loaded_(nest.program().values.size()), stored_(nest.program().values.size()), terms_(terms) {
+    : nest_(nest), program_(nest.program()), schedule_(schedule), target_(target), modes_(outputs.modes), parts_(outputs.parts),
+      buffers_(buffers), lanes_(lanes), compute_(compute), loaded_(nest.program().values.size()), stored_(nest.program().values.size()), terms_(terms) {
     const Task& task = nest.task();
     const std::int64_t channels = channels_of(task);
     chunk_channels_ = std::min<std::int64_t>(channels, std::int64_t{lanes} * task.channels_per_lane);

@@ -11,6 +11,7 @@
 #include "compiler/nest.hpp"
 #include "compiler/order_scalars.hpp"
 #include "compiler/outputs.hpp"
+#include "compiler/partial_sums.hpp"
 #include "compiler/ring_plan.hpp"
 #include "compiler/tile_products.hpp"
 #include "ir/kernel.hpp"
@@ -25,6 +26,7 @@ class BufferTable {
 
     BufferId operand(OperandId id) const { return of_operand_[static_cast<std::size_t>(id)]; }
     BufferId named(const std::string& name) const;
+    void add_operand(const Operand&, DType);
     BufferId row_ptr() const { return index_; }
     BufferId sender() const { return index_ + 1; }
     BufferId edge() const { return index_ + 2; }
@@ -34,8 +36,6 @@ class BufferTable {
     std::vector<Buffer> buffers;
 
   private:
-    void add_operand(const Operand&, DType);
-
     BufferId index_ = -1;
     std::vector<BufferId> of_operand_;  ///< -1: a tile
 };
@@ -51,9 +51,15 @@ struct TilePlan {
     bool in_place = false;                         ///< gradients of weights are stored where the weights were
 };
 
+/// How the outputs of a task leave it.
+struct TaskOutputs {
+    const StoreModes& modes;
+    const std::map<ValueId, PartPlace>& parts;
+};
+
 class TaskLowering {
   public:
-    TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const StoreModes& modes, BufferTable& buffers,
+    TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const TaskOutputs& outputs, BufferTable& buffers,
                  int lanes, DType compute, const std::vector<TileTerm>* terms = nullptr);
 
     KernelTask run(std::string name, std::vector<std::string> comments);
@@ -100,6 +106,8 @@ class TaskLowering {
     Access access(ValueId value, int copy, Block& block);
     Access shared_access(SharedId shared, Affine base, const RingPlace& place, ValueId value, int copy) const;
     Affine row_base(ValueId value) const;
+    Affine part_base(ValueId value) const;
+    BufferId buffer_of(ValueId value) const;
     IntId pair_channel(const PairAxis& pair, IntId rank, Block& block);
     void load(ValueId value, int copy, Block& block);
     void load_inputs(const std::vector<ValueId>& inputs, Block& block);
@@ -116,7 +124,7 @@ class TaskLowering {
     bool can_bulk_reduce(ValueId value) const;
     void plan_shared();
     void plan_staging();
-    Affine slice(ValueId value, IntId row) const;
+    Affine slice(ValueId value) const;
     RingPlace slice_place(ValueId value) const;
     std::int64_t slice_elements(ValueId value) const;
     int copy_vector(ValueId value, std::int64_t offset) const;
@@ -169,6 +177,7 @@ class TaskLowering {
     const Schedule& schedule_;
     const Target& target_;
     const StoreModes& modes_;
+    const std::map<ValueId, PartPlace>& parts_;
     BufferTable& buffers_;
     int lanes_;
     DType compute_;

@@ -4,30 +4,7 @@ namespace flashtp {
 
 namespace {
 
-struct Written {
-    std::size_t nest;
-    ValueId value;
-};
-
-std::vector<Written> written_outputs(const std::vector<Nest>& nests) {
-    std::vector<Written> all;
-    for (std::size_t n = 0; n < nests.size(); ++n)
-        for (ValueId v = 0; v < static_cast<ValueId>(nests[n].program().values.size()); ++v)
-            if (nests[n].place(v).written && nests[n].program().is_output(v)) all.push_back({n, v});
-    return all;
-}
-
 bool disjoint_channels(const Task& a, const Task& b) { return a.channel_end <= b.channel_begin || b.channel_end <= a.channel_begin; }
-
-// Whole views are compared: segments are contiguous, so two views overlap where their ranges do. Disjoint pairs share channels.
-bool conflict(const std::vector<Nest>& nests, const Written& a, const Written& b) {
-    const Binding& x = *nests[a.nest].program().values[a.value].binding;
-    const Binding& y = *nests[b.nest].program().values[b.value].binding;
-    if (x.operand != y.operand || x.view.end() <= y.view.offset || y.view.end() <= x.view.offset) return false;
-    const bool by_lane =
-        nests[a.nest].place(a.value).lane && nests[b.nest].place(b.value).lane && x.view == y.view && !x.view.pair;
-    return !(a.nest != b.nest && by_lane && disjoint_channels(nests[a.nest].task(), nests[b.nest].task()));
-}
 
 bool owned(Row row) { return row == Row::edge || row == Row::receiver; }
 
@@ -37,16 +14,36 @@ StoreMode mode_of(const std::vector<Nest>& nests, const Written& w, const std::v
     const Value& value = nest.program().values[w.value];
     if (!owned(value.row)) return StoreMode::atomic;
     for (const Written& other : all)
-        if ((other.nest != w.nest || other.value != w.value) && conflict(nests, w, other)) return met_by_others;
-    // Lanes and chunks of a pair view may meet in one element, like those of a value without the lanes' axis.
-    const LoopMask missing = nest.missing_loops(w.value);
-    const bool pair = value.binding->view.pair.has_value();
-    const bool grid_chunks = nest.loops() > 0 && nest.task().loops[0].kind == LoopKind::chunk;
-    if (grid_chunks && ((missing & 1) || pair)) return met_by_others;
-    return missing || pair ? StoreMode::add : StoreMode::store;
+        if ((other.nest != w.nest || other.value != w.value) && meet(nests, w, other)) return met_by_others;
+    if (chunks_meet(nest, w.value)) return met_by_others;
+    return nest.missing_loops(w.value) || value.binding->view.pair ? StoreMode::add : StoreMode::store;
 }
 
 }  // namespace
+
+std::vector<Written> written_outputs(const std::vector<Nest>& nests) {
+    std::vector<Written> all;
+    for (std::size_t n = 0; n < nests.size(); ++n)
+        for (ValueId v = 0; v < static_cast<ValueId>(nests[n].program().values.size()); ++v)
+            if (nests[n].place(v).written && nests[n].program().is_output(v)) all.push_back({n, v});
+    return all;
+}
+
+// Whole views are compared: segments are contiguous, so two views overlap where their ranges do. Disjoint pairs share channels.
+bool meet(const std::vector<Nest>& nests, const Written& a, const Written& b) {
+    const Binding& x = *nests[a.nest].program().values[a.value].binding;
+    const Binding& y = *nests[b.nest].program().values[b.value].binding;
+    if (x.operand != y.operand || x.view.end() <= y.view.offset || y.view.end() <= x.view.offset) return false;
+    const bool by_lane =
+        nests[a.nest].place(a.value).lane && nests[b.nest].place(b.value).lane && x.view == y.view && !x.view.pair;
+    return !(a.nest != b.nest && by_lane && disjoint_channels(nests[a.nest].task(), nests[b.nest].task()));
+}
+
+// Those of a pair view may meet in one element, like those of a value without the lanes' axis.
+bool chunks_meet(const Nest& nest, ValueId value) {
+    const bool in_grid = nest.loops() > 0 && nest.task().loops[0].kind == LoopKind::chunk;
+    return in_grid && ((nest.missing_loops(value) & 1) || nest.program().values[value].binding->view.pair);
+}
 
 std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests, bool one_warp_a_row) {
     std::vector<StoreModes> modes;

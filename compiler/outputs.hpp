@@ -16,6 +16,17 @@ using StoreModes = std::vector<StoreMode>;
 /// rows, the shared row. `one_warp_a_row`: all tasks and chunks of a row run one after the other, as on a CPU.
 std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests, bool one_warp_a_row);
 
+/// An output that a task writes.
+struct Written {
+    std::size_t nest;
+    ValueId value;
+};
+std::vector<Written> written_outputs(const std::vector<Nest>& nests);
+/// Whether two of them may write one element.
+bool meet(const std::vector<Nest>& nests, const Written&, const Written&);
+/// Whether chunks of a grid, which run in no order, meet in the value's elements.
+bool chunks_meet(const Nest&, ValueId);
+
 /// Elements of a row of the operand that are stored (not added) by all tasks together.
 std::int64_t stored_elements(const std::vector<Nest>& nests, const std::vector<StoreModes>& modes, OperandId operand);
 

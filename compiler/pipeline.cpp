@@ -43,6 +43,18 @@ void refuse_unordered_additions(const Kernel& kernel) {
                        kernel.name, buffer.name, kernel.target.name);
 }
 
+/// What kernels hand each other besides operands of the program: parts of sums.
+std::vector<Operand> operands_between(const std::vector<Kernel>& kernels, const EdgeProgram& program) {
+    std::vector<Operand> between;
+    for (const Kernel& kernel : kernels)
+        for (const Buffer& buffer : kernel.buffers) {
+            if (!buffer.operand || program.find_operand(buffer.name) >= 0) continue;
+            if (std::ranges::find(between, buffer.name, &Operand::name) == between.end()) between.push_back(*buffer.operand);
+        }
+    for (Operand& operand : between) operand.role = Role::input, operand.tile = true;
+    return between;
+}
+
 /// A program whole, or cut at the weights of a layer that have a tile.
 struct Parts {
     LayerSplit split;
@@ -136,6 +148,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
         }
         result.kernels = std::move(kernels);
         if (!parts.terms) result.tiles = std::move(parts.split.tiles);
+        if (target.platform != Platform::cpu) result.tiles = operands_between(result.kernels, result.edge);
     };
     for (const Parts& parts : parts_of(result.edge, target, problem.dtype, options)) {
         if (options.schedule) {

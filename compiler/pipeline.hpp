@@ -32,7 +32,7 @@ struct Lowered {
     EdgeProgram edge;
     Schedule schedule;
     std::vector<Kernel> kernels;
-    std::vector<Operand> tiles;  ///< what kernels hand each other besides operands of the program: rows of the edges of a tile
+    std::vector<Operand> tiles;  ///< what kernels hand each other besides operands of the program: rows of a tile's edges, parts of sums
 };
 
 /// Every matrix that kernels touch: the program's operands, then the tiles.

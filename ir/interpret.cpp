@@ -1,6 +1,7 @@
 #include "ir/interpret.hpp"
 
 #include <algorithm>
+#include <random>
 
 #include "ir/error.hpp"
 #include "ir/interpret_warp.hpp"
@@ -11,13 +12,17 @@ namespace {
 using interpreter::GlobalMemory;
 using interpreter::Plan;
 using interpreter::Warp;
+using interpreter::WarpRange;
+
+/// What a warp of a GPU does; on a CPU, a task for the rows of a call.
+struct Work {
+    std::size_t task;
+    WarpRange range;
+};
 
 /// On a GPU (task, chunk, warp) run in no order and are told apart as writers; on a CPU one thread runs all tasks of its rows.
-template <class T>
-void run_rows(const std::vector<Plan>& plans, const InterpreterArguments& arguments, std::int64_t rows_at_once,
-              GlobalMemory& global) {
-    std::vector<Warp<T>> warps;
-    for (const Plan& plan : plans) warps.emplace_back(plan, global);
+std::vector<Work> work_of(const std::vector<Plan>& plans, const InterpreterArguments& arguments, std::int64_t rows_at_once) {
+    std::vector<Work> all;
     std::uint32_t writer = 0;
     for (std::int64_t begin = 0; begin < arguments.rows; begin += rows_at_once) {
         const std::int64_t end = std::min(arguments.rows, begin + rows_at_once);
@@ -25,16 +30,27 @@ void run_rows(const std::vector<Plan>& plans, const InterpreterArguments& argume
             const bool unordered = plans[t].kernel->target.platform != Platform::cpu;
             for (std::int64_t chunk = 0; chunk < plans[t].task->chunks; ++chunk) {
                 for (int part = 0; part < arguments.parts; ++part) {
-                    const std::int64_t first = part * arguments.part_edges;
-                    const bool last = part + 1 == arguments.parts;
-                    warps[t].run({chunk, begin, end, first, last ? INT64_MAX : first + arguments.part_edges, arguments.parts > 1,
-                                  writer});
+                    const std::int64_t first = part * arguments.part_edges, last = first + arguments.part_edges;
+                    const bool rest = part + 1 == arguments.parts;
+                    all.push_back({t, {chunk, begin, end, first, rest ? INT64_MAX : last, arguments.parts > 1, writer}});
                     writer += unordered;
                 }
             }
         }
         ++writer;
     }
+    return all;
+}
+
+template <class T>
+void run_rows(const std::vector<Plan>& plans, const InterpreterArguments& arguments, std::int64_t rows_at_once,
+              GlobalMemory& global) {
+    std::vector<Warp<T>> warps;
+    for (const Plan& plan : plans) warps.emplace_back(plan, global);
+    std::vector<Work> all = work_of(plans, arguments, rows_at_once);
+    const bool unordered = !plans.empty() && plans.front().kernel->target.platform != Platform::cpu;
+    if (unordered && arguments.shuffled) std::ranges::shuffle(all, std::mt19937_64(arguments.shuffled));
+    for (const Work& work : all) warps[work.task].run(work.range);
 }
 
 std::int64_t rows_at_once(const Kernel& kernel, const InterpreterArguments& arguments) {

@@ -24,6 +24,7 @@ struct InterpreterArguments {
     int rows_per_warp = 0;  ///< 0: the kernel's default on a GPU; on a CPU all rows in one call, else rows a call (a thread)
     int parts = 1;          ///< warps a receiver; more than one: with one row a warp
     std::int64_t part_edges = 0;  ///< edges of every part but the last, which takes the rest
+    std::uint64_t shuffled = 0;    ///< not 0: warps of a GPU run in an order drawn from it, else one after the other
     bool complete_outputs = true;  ///< an element of an output that is not zeroed has to be written
 };
 

@@ -188,7 +188,7 @@ std::size_t Warp<T>::operator()(const BulkReduce* s) {
     const std::int64_t from = value(s->shared_base), to = value(s->global_base);
     for (std::int64_t n = 0; n < s->count; ++n) {
         const T v = words_[shared_.bulk_read(site_, {s->shared, from + n, some_lane})];
-        global_.put(site_, s->global, to + n, v, StoreMode::atomic, writer_, some_lane);
+        global_.put(site_, s->global, to + n, v, s->mode, writer_, some_lane);
     }
     if (s->pending >= 0) shared_.bulk_wait(s->pending);
     return next_;

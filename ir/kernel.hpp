@@ -180,11 +180,12 @@ struct WindowRead { int window; IntId var; Affine position; friend bool operator
 /// none; what it stores to receiver rows is then added atomically to memory the launcher zeroed. Otherwise nothing happens.
 struct PartOfEdges { IntId begin, end; friend bool operator==(const PartOfEdges&, const PartOfEdges&) = default; };
 
-/// Adds `count` contiguous shared elements to global memory, asynchronously (16-byte aligned), with what the lanes wrote before: a
-/// SyncWarp is part of it. One BulkReduce is one group. Where `pending` is not negative it waits until at most that many groups of
+/// Adds `count` contiguous shared elements to global memory, or stores them there, asynchronously (16-byte aligned), with what the lanes
+/// wrote before: a SyncWarp is part of it. One BulkReduce is one group. Where `pending` is not negative it waits until at most that many groups of
 /// this warp still read shared memory, and after the next SyncWarp every lane may write there.
 struct BulkReduce {
     SharedId shared; Affine shared_base; BufferId global; Affine global_base; std::int64_t count; int pending = -1;
+    StoreMode mode = StoreMode::atomic;
     friend bool operator==(const BulkReduce&, const BulkReduce&) = default;
 };
 /// Waits until no group of this warp still reads shared memory: before a task ends.
@@ -262,6 +263,7 @@ struct Kernel {
     int lanes = 1;
     bool contract = true;             ///< a product and the sum it goes into may be rounded once where the code does not say so
     bool receiver_rows = false;       ///< rows are receivers, else edges
+    std::optional<Row> sums;          ///< it adds up parts of rows of that kind: these are its rows, and senders are as receivers to it
     std::vector<Buffer> buffers;      ///< kernel arguments in this order (tables are not arguments)
     std::vector<KernelTask> tasks;
     int stages = 0;                   ///< ring depth

@@ -82,7 +82,7 @@ class Printer {
     }
     void operator()(const WindowRead& s) { integer("let ", s.var), put(" = window {}", s.window), affine(" at ", s.position); }
     void operator()(const BulkReduce& s) {
-        text("bulk "), global(s.global, s.global_base), text(" += "), shared(s.shared, s.shared_base), put(", {}", s.count);
+        text("bulk "), global(s.global, s.global_base), text(s.mode == StoreMode::store ? " = " : " += "), shared(s.shared, s.shared_base), put(", {}", s.count);
         if (s.pending >= 0) put(", {} pending", s.pending);
     }
     void operator()(const BulkEnd&) { text("bulk end"); }
@@ -247,7 +247,8 @@ void Printer::kernel() {
     put("kernel {} for {}\n", kernel_.name, kernel_.target.name);
     for (const std::string& line : kernel_.header) put("  # {}\n", line);
     put("  {} lanes of {}, rows are {}, {} a warp\n", kernel_.lanes, to_string(kernel_.compute),
-        kernel_.receiver_rows ? "receivers" : "edges", kernel_.rows_per_warp);
+        kernel_.sums ? fmt::format("sums of {} rows", to_string(*kernel_.sums)) : kernel_.receiver_rows ? "receivers" : "edges",
+        kernel_.rows_per_warp);
     put("  {} warps a block, {} blocks, {} shared elements a warp\n", kernel_.warps_per_block, kernel_.min_blocks,
         kernel_.shared_elements);
     if (kernel_.stages > 0) put("  ring of {} stages\n", kernel_.stages);

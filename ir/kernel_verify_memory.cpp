@@ -162,7 +162,7 @@ void TaskVerifier::operator()(const WindowRead& s) {
 
 void TaskVerifier::operator()(const BulkReduce& s) {
     check_async(s.shared, s.shared_base, s.global, s.global_base, s.count, 16);
-    writes_global(s.global, StoreMode::atomic);
+    writes_global(s.global, s.mode);
 }
 
 void TaskVerifier::check_matrix(const BlockMatrix& m) const {

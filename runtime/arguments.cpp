@@ -7,9 +7,13 @@
 namespace flashtp {
 namespace {
 
-enum Source : int { from_row_ptr = -1, from_sender = -2, from_edge = ArgumentList::least_source };
+enum Source : int { from_row_ptr = -1, from_sender = -2, from_edge = -3, from_sender_ptr = -4, from_position = -5, null = ArgumentList::least_source };
 
+// To a kernel that adds up the parts of senders' rows these are its receivers, and it reads no other rows.
 int index_source(const Kernel& kernel, const Buffer& buffer) {
+    if (kernel.sums && buffer.name == "row_ptr") return from_sender_ptr;
+    if (kernel.sums && buffer.name == "sender") return null;
+    if (kernel.sums && buffer.name == "edge") return from_position;
     if (buffer.name == "row_ptr") return from_row_ptr;
     if (buffer.name == "sender") return from_sender;
     if (buffer.name == "edge") return from_edge;
@@ -27,6 +31,9 @@ void* pointer_of(int source, std::span<void* const> operands, const GraphView& g
     case from_row_ptr: return const_cast<std::int32_t*>(graph.row_ptr);
     case from_sender: return const_cast<std::int32_t*>(graph.sender);
     case from_edge: return const_cast<std::int32_t*>(graph.edge);
+    case from_sender_ptr: return const_cast<std::int32_t*>(graph.sender_ptr);
+    case from_position: return const_cast<std::int32_t*>(graph.position);
+    case null: return nullptr;
     default: return operands[static_cast<std::size_t>(source)];
     }
 }

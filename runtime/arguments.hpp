@@ -15,7 +15,7 @@ namespace flashtp {
 /// kernel are called row_ptr, sender and edge.
 class ArgumentList {
   public:
-    static constexpr int least_source = -3;
+    static constexpr int least_source = -6;
 
     ArgumentList(const Kernel&, const std::vector<Operand>& operands);
     explicit ArgumentList(std::vector<int> sources) : sources_(std::move(sources)) {}

@@ -114,14 +114,15 @@ EngineOptions engine_options(const flashtp_engine_options& given) {
 
 GraphView graph_view(const flashtp_graph* given) {
     const auto graph = read_struct(given, "graph", offsetof(flashtp_graph, edge) + sizeof(void*));
-    for (const void* array : {graph.row_ptr, graph.sender, graph.edge}) {
+    for (const void* array : {graph.row_ptr, graph.sender, graph.edge, graph.sender_ptr, graph.position}) {
         if (reinterpret_cast<std::uintptr_t>(array) % alignof(std::int32_t) != 0) {
             throw ArgumentError("an index array of the graph is not aligned to 4 bytes");
         }
     }
     if (reinterpret_cast<std::uintptr_t>(graph.edge_count) % alignof(std::int64_t) != 0)
         throw ArgumentError("graph.edge_count is not aligned to 8 bytes");
-    return {graph.edges, graph.senders, graph.receivers, graph.row_ptr, graph.sender, graph.edge, graph.edge_count};
+    return {graph.edges,      graph.senders,    graph.receivers, graph.row_ptr,   graph.sender,         graph.edge,
+            graph.edge_count, graph.sender_ptr, graph.position,  graph.workspace, graph.workspace_bytes};
 }
 
 std::span<void* const> operand_span(void* const* operands, std::int32_t count) {
@@ -135,6 +136,8 @@ flashtp_edges read_edges(const flashtp_edges* given) {
     if (edges.index_bits != 32 && edges.index_bits != 64) {
         throw ArgumentError(fmt::format("edges.index_bits is {}; it must be 32 or 64", edges.index_bits));
     }
+    if (edges.by_sender != 0 && edges.by_sender != 1)
+        throw ArgumentError(fmt::format("edges.by_sender is {}; it must be 0 or 1", edges.by_sender));
     if (edges.edges < 0) throw ArgumentError(fmt::format("edges.edges is {}; it must not be negative", edges.edges));
     return edges;
 }
@@ -148,7 +151,7 @@ bool build_host_index(const flashtp_edges& edges, const ReceiverIndexArrays& ind
         return std::span(static_cast<const Int*>(array), static_cast<std::size_t>(edges.edges));
     };
     const EdgeList<Int> list{rows(edges.sender, "edges.sender"), rows(edges.receiver, "edges.receiver"), edges.senders,
-                             edges.receivers};
+                             edges.receivers, edges.by_sender == 1};
     return build_receiver_index(list, index);
 }
 
@@ -303,6 +306,10 @@ flashtp_status flashtp_run_cpu_on(const flashtp_program* program, void* const* o
     });
 }
 
+flashtp_status flashtp_program_workspace(const flashtp_program* program, const flashtp_graph* graph, size_t* bytes) {
+    return guarded([&] { *need(bytes, "bytes") = need(program, "program")->program->workspace_bytes(graph_view(graph)); });
+}
+
 flashtp_status flashtp_launch_cuda(const flashtp_program* program, void* const* operands, int32_t count,
                                    const flashtp_graph* graph, void* stream) {
     return guarded(
@@ -337,7 +344,8 @@ flashtp_status flashtp_build_receiver_index_cuda(flashtp_engine* engine, const f
     return guarded([&] {
         Engine& e = need(engine, "engine")->engine;
         const flashtp_edges given = read_edges(edges);
-        e.indexer().build(e, {given.sender, given.receiver, given.index_bits, given.edges, given.senders, given.receivers, given.edge_count},
+        e.indexer().build(e, {given.sender, given.receiver, given.index_bits, given.edges, given.senders, given.receivers,
+                              given.edge_count, given.by_sender == 1},
                           {row_ptr, sender, edge}, reinterpret_cast<DeviceIndexReport*>(report), workspace, workspace_bytes,
                           stream);
     });

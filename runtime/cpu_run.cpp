@@ -134,7 +134,7 @@ struct CpuRunner::Run {
 
 CpuRunner::CpuRunner(const LaunchPlan& plan)
     : arguments_(plan.arguments), outputs_(plan.outputs), tiles_(plan.tiles), tile_uses_(plan.tile_uses),
-      edge_bytes_(bytes_of_an_edge(plan.operands)), edges_per_block_(tiles_.empty() ? edges_in_block(edge_bytes_) : plan.tile_edges),
+      edge_bytes_(bytes_of_an_edge(plan.operands)), edges_per_block_(tiles_.empty() ? edges_in_block(edge_bytes_) : std::max<std::int64_t>(1, plan.tile_edges)),
       deterministic_(plan.deterministic) {
     const bool convolution = std::ranges::any_of(plan.kernels, &KernelFacts::receiver_rows);
     for (std::size_t k = 0; k < plan.kernels.size(); ++k) {

@@ -19,7 +19,6 @@ constexpr unsigned threads_per_block = 256, sum_threads = 1024, most_blocks = 20
 
 struct Plan {
     std::int64_t chunk = least_chunk, chunks = 0;
-    int passes = 0;
     std::size_t array_bytes = 0, count_bytes = 0;
 
     std::size_t workspace() const { return 4 * array_bytes + count_bytes; }
@@ -34,10 +33,15 @@ Plan plan_for(std::int64_t edges, std::int64_t receivers) {
     Plan plan;
     plan.chunk = std::max(least_chunk, ((edges + most_chunks - 1) / most_chunks + 31) / 32 * 32);
     plan.chunks = (edges + plan.chunk - 1) / plan.chunk;
-    while ((receivers - 1) >> (digit_bits * plan.passes) > 0) ++plan.passes;
     plan.array_bytes = padded(4 * edges);
     plan.count_bytes = padded(4 * digits * plan.chunks);
     return plan;
+}
+
+int passes_over(std::int64_t rows) {
+    int passes = 0;
+    while ((rows - 1) >> (digit_bits * passes) > 0) ++passes;
+    return passes;
 }
 
 unsigned blocks_for(std::int64_t threads) {
@@ -91,7 +95,7 @@ void check(const DeviceEdges& edges, const ReceiverIndexArrays& index, const voi
 struct DeviceIndexer::Code {
     CudaContext context = nullptr;
     CudaModule module = nullptr;
-    CudaFunction begin_32, begin_64, count_digits, sum_counts, place_edges, finish_32, finish_64;
+    CudaFunction begin_32, begin_64, key_by_receiver_32, key_by_receiver_64, count_digits, sum_counts, place_edges, finish_32, finish_64;
 
     Code(CudaContext where, const Artifact& artifact) : context(where) {
         const Driver& driver = Driver::get();
@@ -101,6 +105,8 @@ struct DeviceIndexer::Code {
         };
         find(begin_32, "begin_32");
         find(begin_64, "begin_64");
+        find(key_by_receiver_32, "key_by_receiver_32");
+        find(key_by_receiver_64, "key_by_receiver_64");
         find(count_digits, "count_digits");
         find(sum_counts, "sum_counts");
         find(place_edges, "place_edges");
@@ -145,12 +151,10 @@ void DeviceIndexer::build(Engine& engine, const DeviceEdges& edges, const Receiv
     fill(&report->unsorted, 0, sizeof report->unsorted, stream);
     const Workspace w(workspace, plan);
     int from = 0;
-    if (count > 0) {
-        launch(wide ? code.begin_64 : code.begin_32, blocks_for(count), threads_per_block, stream, edges.sender, edges.receiver,
-               count, edges.edge_count, edges.senders, edges.receivers, w.key[0], w.edge[0], report);
+    const auto sort = [&](std::int64_t rows) {
         const auto chunks = static_cast<int>(plan.chunks);
         const auto blocks = static_cast<unsigned>(plan.chunks);
-        for (int pass = 0; pass < plan.passes; ++pass, from = 1 - from) {
+        for (int pass = 0; pass < passes_over(rows); ++pass, from = 1 - from) {
             const int shift = digit_bits * pass, to = 1 - from;
             launch(code.count_digits, blocks, 32, stream, w.key[from], count, edges.edge_count, plan.chunk, chunks, shift,
                    w.counts);
@@ -158,6 +162,17 @@ void DeviceIndexer::build(Engine& engine, const DeviceEdges& edges, const Receiv
             launch(code.place_edges, blocks, 32, stream, w.key[from], w.edge[from], count, edges.edge_count, plan.chunk, chunks,
                    shift, w.counts, w.key[to], w.edge[to]);
         }
+    };
+    if (count > 0) {
+        launch(wide ? code.begin_64 : code.begin_32, blocks_for(count), threads_per_block, stream, edges.sender, edges.receiver,
+               count, edges.edge_count, edges.senders, edges.receivers, static_cast<int>(edges.by_sender), w.key[0], w.edge[0],
+               report);
+        if (edges.by_sender) {
+            sort(edges.senders);
+            launch(wide ? code.key_by_receiver_64 : code.key_by_receiver_32, blocks_for(count), threads_per_block, stream, edges.receiver,
+                   w.edge[from], count, edges.edge_count, edges.receivers, w.key[from]);
+        }
+        sort(edges.receivers);
     }
     launch(wide ? code.finish_64 : code.finish_32, blocks_for(std::max(count, edges.receivers + 1)), threads_per_block, stream,
            edges.sender, w.key[from], w.edge[from], count, edges.edge_count, edges.senders, edges.receivers, index.row_ptr,

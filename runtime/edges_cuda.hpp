@@ -20,6 +20,7 @@ struct DeviceEdges {
     int index_bits = 32;
     std::int64_t edges = 0, senders = 0, receivers = 0;
     const std::int64_t* edge_count = nullptr;  ///< on the device: how many of the edges there are; null: all
+    bool by_sender = false;  ///< as in EdgeList
 };
 
 /// What build leaves on the device for the caller to look at when it suits him.

@@ -6,6 +6,7 @@
 
 #include "ir/kernel.hpp"
 #include "runtime/cost.hpp"
+#include "runtime/launch_plan.hpp"
 
 namespace flashtp {
 namespace {
@@ -30,6 +31,20 @@ std::int64_t chunks_of(const Kernel& kernel) {
     return chunks;
 }
 
+/// Device memory beyond inputs and outputs, which the caller provides.
+Json memory_of(const Problem& problem, const Lowered& lowered) {
+    Json memory = Json::array();
+    if (lowered.kernels.empty() || lowered.kernels[0].target.platform != Platform::cuda) return memory;
+    if (problem.convolution) memory.push_back({{"name", "receiver index"}, {"bytes_per_edge", 8}, {"bytes_per_receiver", 4}});
+    const bool by_sender = std::ranges::any_of(lowered.kernels, [](const Kernel& kernel) { return kernel.sums == Row::sender; });
+    if (by_sender) memory.push_back({{"name", "sender index"}, {"bytes_per_edge", 4}, {"bytes_per_sender", 4}});
+    for (const Operand& parts : lowered.tiles) {
+        const std::int64_t bytes = parts.width * static_cast<std::int64_t>(size_of(problem.dtype));
+        memory.push_back({{"name", parts.name}, {fmt::format("bytes_per_{}", to_string(parts.row)), bytes}});
+    }
+    return memory;
+}
+
 std::string_view copy_name(CopyMechanism copy) {
     switch (copy) {
     case CopyMechanism::barrier: return "bulk copies on a barrier a stage";
@@ -40,7 +55,7 @@ std::string_view copy_name(CopyMechanism copy) {
 }
 
 void add_launch(Json& json, const Kernel& kernel) {
-    json["rows"] = kernel.receiver_rows ? "receivers" : "edges";
+    json["rows"] = fmt::format("{}s", to_string(facts_of(kernel).rows));
     json["tasks"] = kernel.tasks.size();
     json["task_chunks"] = chunks_of(kernel);
     json["lanes"] = kernel.lanes;
@@ -159,6 +174,7 @@ nlohmann::ordered_json explanation(const Problem& problem, const Request& reques
                 {"factoring", lowered.schedule.factoring},
                 {"cost", cost_json(problem, lowered)},
                 {"operands", operands_of(lowered, problem.dtype)},
+                {"memory", memory_of(problem, lowered)},
                 {"kernels", kernels_of(lowered, compiled)}};
 }
 

@@ -9,7 +9,7 @@
 namespace flashtp {
 
 // Enumerators are stored as numbers: a plan is only read by the version of the library that wrote it.
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelFacts, name, receiver_rows, adds_parts, lanes, warps_per_block, rows_per_warp, arguments,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelFacts, name, receiver_rows, rows, adds_parts, lanes, warps_per_block, rows_per_warp, arguments,
                                    chunks, shared_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProgramOperand, name, role, row, width, dtype, used)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TileUse, kernel, argument, tile, zeroed)
@@ -32,6 +32,7 @@ bool is_dtype(DType dtype) { return is_one_of(dtype, {DType::float32, DType::flo
 void check_kernel(const KernelFacts& kernel, const ArgumentList& arguments, int operands) {
     check(kernel.lanes > 0 && kernel.warps_per_block > 0 && kernel.rows_per_warp > 0, "a kernel without lanes, warps or rows");
     check(kernel.chunks >= 0 && kernel.shared_bytes >= 0, "a kernel of negative size");
+    check(is_row(kernel.rows) && kernel.rows != Row::shared, "a kernel of no known rows");
     check(kernel.arguments == static_cast<int>(arguments.sources().size()), "a kernel with other arguments than it takes");
     for (const int source : arguments.sources()) check(source >= ArgumentList::least_source && source < operands, "an unknown argument");
 }
@@ -50,7 +51,7 @@ void check_tiles(const LaunchPlan& plan) {
     for (const ArgumentList& list : plan.arguments)
         arguments += static_cast<std::size_t>(std::ranges::count_if(list.sources(), [&](int source) { return source >= operands; }));
     check(plan.tile_uses.size() == arguments, "tiles that are not placed");
-    check(plan.tiles.empty() || plan.tile_edges > 0, "tiles without edges");
+    check(plan.tiles.empty() || plan.tile_edges > 0 || plan.deterministic, "tiles without edges");
     for (const TileUse& use : plan.tile_uses) {
         check(use.kernel < plan.arguments.size() && use.tile < plan.tiles.size(), "an unknown tile");
         const std::vector<int>& sources = plan.arguments[use.kernel].sources();
@@ -75,7 +76,8 @@ void check_plan(const LaunchPlan& plan) {
 }  // namespace
 
 KernelFacts facts_of(const Kernel& kernel) {
-    KernelFacts facts{kernel.name, kernel.receiver_rows, false, kernel.lanes, kernel.warps_per_block, kernel.rows_per_warp};
+    const Row rows = kernel.sums.value_or(kernel.receiver_rows ? Row::receiver : Row::edge);
+    KernelFacts facts{kernel.name, kernel.receiver_rows, rows, false, kernel.lanes, kernel.warps_per_block, kernel.rows_per_warp};
     for (const KernelTask& task : kernel.tasks) facts.chunks += task.chunks;
     for (const Buffer& buffer : kernel.buffers) {
         facts.arguments += buffer.kind != BufferKind::table;
@@ -122,6 +124,8 @@ LaunchPlan plan_of(const Lowered& lowered, DType dtype) {
     plan.deterministic = lowered.schedule.deterministic;
     return plan;
 }
+
+bool LaunchPlan::sums_by_sender() const { return std::ranges::find(kernels, Row::sender, &KernelFacts::rows) != kernels.end(); }
 
 std::string to_json(const LaunchPlan& plan) {
     nlohmann::ordered_json json{{"operands", nlohmann::json(plan.operands)},

@@ -16,7 +16,8 @@ namespace flashtp {
 /// A kernel from outside.
 struct KernelFacts {
     std::string name;
-    bool receiver_rows = false;  ///< rows are receivers, else edges
+    bool receiver_rows = false;  ///< walks over the edges of its rows
+    Row rows = Row::edge;        ///< that it is handed
     bool adds_parts = false;     ///< warps that share a receiver add up in memory
     int lanes = 1, warps_per_block = 1, rows_per_warp = 1;
     int arguments = 0;               ///< pointers that it takes
@@ -53,6 +54,9 @@ struct LaunchPlan {
     std::vector<ArgumentList> arguments;  ///< by kernel
     std::vector<OutputRule> outputs;
     bool deterministic = false;
+
+    /// Whether the graph has to have its edges by sender as well.
+    bool sums_by_sender() const;
     friend bool operator==(const LaunchPlan&, const LaunchPlan&) = default;
 };
 LaunchPlan plan_of(const Lowered&, DType);

@@ -16,6 +16,12 @@ void check_count(std::string_view what, std::int64_t count) {
     if (count > INT32_MAX) user_error("the number of {} is {}; index arrays reach {}", what, count, INT32_MAX);
 }
 
+void check_counts(const GraphView& graph) {
+    check_count("edges", graph.edges);
+    check_count("senders", graph.senders);
+    check_count("receivers", graph.receivers);
+}
+
 }  // namespace
 
 struct Program::Loaded {
@@ -59,9 +65,7 @@ Lowered Program::lower() const {
 }
 
 void Program::check(std::span<void* const> pointers, const GraphView& graph, std::size_t alignment) const {
-    check_count("edges", graph.edges);
-    check_count("senders", graph.senders);
-    check_count("receivers", graph.receivers);
+    check_counts(graph);
     if (pointers.size() != operands().size()) {
         user_error("{} operand pointers were given; the program has {} operands", pointers.size(), operands().size());
     }
@@ -100,7 +104,38 @@ void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, i
 }
 
 std::int64_t Program::rows_of(std::size_t kernel, const GraphView& graph) const {
-    return parts_.plan.kernels[kernel].receiver_rows ? graph.receivers : graph.edges;
+    return graph.rows(parts_.plan.kernels[kernel].rows);
+}
+
+/// One after the other in the workspace.
+std::vector<MemoryRange> Program::memory_between_kernels(const GraphView& graph) const {
+    constexpr std::size_t alignment = 256;
+    std::vector<MemoryRange> ranges;
+    auto* next = static_cast<std::byte*>(graph.workspace);
+    for (const ProgramOperand& o : parts_.plan.tiles) {
+        const std::size_t bytes = static_cast<std::size_t>(graph.rows(o.row) * o.width) * size_of(o.dtype);
+        ranges.push_back({next, bytes});
+        next += (bytes + alignment - 1) / alignment * alignment;
+    }
+    return ranges;
+}
+
+std::size_t Program::workspace_bytes(const GraphView& graph) const {
+    if (!is_cuda() || parts_.plan.tiles.empty()) return 0;
+    check_counts(graph);
+    GraphView counts = graph;
+    counts.workspace = nullptr;
+    const MemoryRange last = memory_between_kernels(counts).back();
+    return reinterpret_cast<std::uintptr_t>(last.data) + last.bytes;
+}
+
+void Program::check_for_sums(const GraphView& graph) const {
+    const std::size_t needed = workspace_bytes(graph);
+    if (graph.workspace_bytes < needed || (needed > 0 && !graph.workspace))
+        user_error("the workspace has {} bytes; a deterministic launch on this graph needs {}", graph.workspace_bytes, needed);
+    if (reinterpret_cast<std::uintptr_t>(graph.workspace) % 16 != 0) user_error("the workspace is not aligned to 16 bytes");
+    if (parts_.plan.sums_by_sender() && graph.senders > 0 && !graph.sender_ptr)
+        user_error("sender_ptr is null; a deterministic program needs the edges by sender as well");
 }
 
 LaunchShape Program::shape_of(std::size_t kernel, const Module& module, const GraphView& graph) const {
@@ -110,27 +145,41 @@ LaunchShape Program::shape_of(std::size_t kernel, const Module& module, const Gr
     return shape;
 }
 
+std::vector<MemoryRange> Program::zeroed(std::span<void* const> operands, const std::vector<MemoryRange>& between, const GraphView& graph,
+                                         bool split) const {
+    std::vector<MemoryRange> ranges;
+    for (const OutputRule& output : parts_.plan.outputs) {
+        const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
+        const bool needed = output.zeroed || (split && output.row == Row::receiver);
+        if (needed && bytes > 0) ranges.push_back({operands[static_cast<std::size_t>(output.operand)], static_cast<std::uint64_t>(bytes)});
+    }
+    for (std::size_t t = 0; t < between.size(); ++t) {
+        const bool needed = std::ranges::any_of(parts_.plan.tile_uses, [&](const TileUse& use) { return use.tile == t && use.zeroed; });
+        if (needed && between[t].bytes > 0) ranges.push_back(between[t]);
+    }
+    return ranges;
+}
+
 void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {
     if (!is_cuda()) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
     check(operands, graph, 16);
+    check_for_sums(graph);
     const void* const captured = stream;
     const Modules& loaded = modules(&captured);
+    const std::vector<MemoryRange> between = memory_between_kernels(graph);
+    std::vector<void*> pointers(operands.begin(), operands.end());
+    for (const MemoryRange& range : between) pointers.push_back(range.data);
     std::vector<LaunchArguments> launches(loaded.size());
     bool split = false;
     for (std::size_t k = 0; k < loaded.size(); ++k) {
-        launches[k].buffers = parts_.plan.arguments[k].pointers(operands, graph);
+        launches[k].buffers = parts_.plan.arguments[k].pointers(pointers, graph);
         launches[k].rows = rows_of(k, graph);
-        launches[k].row_count = parts_.plan.kernels[k].receiver_rows ? nullptr : graph.edge_count;
+        launches[k].row_count = parts_.plan.kernels[k].rows == Row::edge ? graph.edge_count : nullptr;
         launches[k].shape = shape_of(k, *loaded[k], graph);
         launches[k].stream = stream;
         split |= launches[k].shape.parts > 1;
     }
-    std::vector<MemoryRange> zeroed;
-    for (const OutputRule& output : parts_.plan.outputs) {
-        const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
-        const bool needed = output.zeroed || (split && output.row == Row::receiver);
-        if (needed && bytes > 0) zeroed.push_back({operands[static_cast<std::size_t>(output.operand)], static_cast<std::uint64_t>(bytes)});
-    }
+    const std::vector<MemoryRange> zeroed = this->zeroed(operands, between, graph, split);
     if (!launches.empty()) launches.front().zeroed = zeroed;
     for (std::size_t k = 0; k < loaded.size(); ++k) {
         loaded[k]->launch(launches[k], 0, launches[k].rows);

@@ -64,6 +64,9 @@ class Program {
     /// Outputs are overwritten. Throws UserError for null or misaligned pointers and row counts that do not fit.
     void run_cpu(std::span<void* const> operands, const GraphView&, int threads, const ParallelFor& pool = parallel) const;
 
+    /// Device memory that a launch on a graph of these counts needs, for parts of sums; 0 but for deterministic programs.
+    std::size_t workspace_bytes(const GraphView&) const;
+
     /// Enqueues zeroing and all kernels on a CUstream of the current context; device pointers, aligned to 16 bytes. After
     /// prepare() in the same context it neither allocates nor synchronises. Throws NotPreparedError where the stream is captured
     /// into a graph and the code is not loaded.
@@ -80,6 +83,9 @@ class Program {
     std::int64_t rows_of(std::size_t kernel, const GraphView&) const;
     LaunchShape shape_of(std::size_t kernel, const Module&, const GraphView&) const;
     void check(std::span<void* const> operands, const GraphView&, std::size_t alignment) const;
+    void check_for_sums(const GraphView&) const;
+    std::vector<MemoryRange> memory_between_kernels(const GraphView&) const;
+    std::vector<MemoryRange> zeroed(std::span<void* const> operands, const std::vector<MemoryRange>& between, const GraphView&, bool split) const;
 
     Parts parts_;
     std::unique_ptr<CpuRunner> cpu_;  ///< null on CUDA

@@ -78,16 +78,6 @@ OutputCheck compare(const Operand& operand, const OracleTensor& expected, const 
     return check;
 }
 
-/// The index arrays by name, with their lengths.
-InterpreterBuffer index_buffer(const std::string& name, const GraphView& graph) {
-    const auto buffer = [](const std::int32_t* data, std::int64_t elements) {
-        return InterpreterBuffer{const_cast<std::int32_t*>(data), data ? elements : 0};
-    };
-    if (name == "row_ptr") return buffer(graph.row_ptr, graph.receivers + 1);
-    if (name == "sender") return buffer(graph.sender, graph.edges);
-    return buffer(graph.edge, graph.edges);
-}
-
 std::vector<ProgramOperand> program_operands(const Lowered& lowered, DType dtype) {
     std::vector<ProgramOperand> operands;
     for (const Operand& o : operands_and_tiles(lowered)) operands.push_back({o.name, o.role, o.row, o.width, dtype, true});
@@ -194,12 +184,33 @@ std::string self_check(const Program& program, int threads) {
     return {};
 }
 
-Tensors run_interpreted(const Lowered& lowered, DType dtype, const Sample& sample, int rows_per_warp) {
+InterpreterBuffer index_buffer(const Kernel& kernel, const std::string& name, const GraphView& graph) {
+    const auto buffer = [](const std::int32_t* data, std::int64_t elements) {
+        return InterpreterBuffer{const_cast<std::int32_t*>(data), data ? elements : 0};
+    };
+    const bool sums = kernel.sums.has_value();
+    if (name == "row_ptr") return sums ? buffer(graph.sender_ptr, graph.senders + 1) : buffer(graph.row_ptr, graph.receivers + 1);
+    if (name == "sender") return sums ? InterpreterBuffer{} : buffer(graph.sender, graph.edges);
+    return buffer(sums ? graph.position : graph.edge, graph.edges);
+}
+
+std::int64_t rows_of(const Kernel& kernel, const GraphView& graph) { return graph.rows(facts_of(kernel).rows); }
+
+Tensors run_interpreted(const Lowered& lowered, DType dtype, const Sample& sample, int rows_per_warp, std::uint64_t shuffled) {
     const std::vector<ProgramOperand> signature = program_operands(lowered, dtype);
     HostOperands operands(signature, sample);
     const std::vector<void*> pointers = operands.pointers();
-    const ReceiverIndex index = receiver_index(sample.graph);
+    const ReceiverIndex index = receiver_index(sample.graph, lowered.schedule.deterministic);
     const GraphView graph = view_of(sample.graph, index);
+    const auto zero_between = [&](const Kernel& kernel, bool tiles) {
+        for (const Buffer& buffer : kernel.buffers) {
+            const bool between = buffer.operand && lowered.edge.find_operand(buffer.name) < 0;
+            if (!between || !buffer.zeroed || buffer.operand->tile != tiles) continue;
+            const std::span<std::byte> memory = operands.memory()[index_of(signature, buffer.name)];
+            std::fill(memory.begin(), memory.end(), std::byte{0});
+        }
+    };
+    for (const Kernel& kernel : lowered.kernels) zero_between(kernel, false);
     for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, dtype)) {
         const auto bytes = static_cast<std::size_t>(graph.rows(rule.row) * rule.row_bytes());
         if (rule.zeroed && bytes > 0) std::memset(pointers[static_cast<std::size_t>(rule.operand)], 0, bytes);
@@ -207,18 +218,15 @@ Tensors run_interpreted(const Lowered& lowered, DType dtype, const Sample& sampl
     for (const Kernel& kernel : lowered.kernels) {
         InterpreterArguments arguments;
         for (const Buffer& buffer : kernel.buffers) {
-            if (buffer.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(buffer.name, graph));
+            if (buffer.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(kernel, buffer.name, graph));
             if (buffer.kind != BufferKind::operand) continue;
             const std::size_t at = index_of(signature, buffer.name);
             arguments.buffers.push_back({pointers[at], graph.rows(signature[at].row) * signature[at].width});
         }
-        for (const Buffer& buffer : kernel.buffers) {
-            if (!buffer.operand || !buffer.operand->tile || !buffer.zeroed) continue;
-            const std::span<std::byte> tile = operands.memory()[index_of(signature, buffer.name)];
-            std::fill(tile.begin(), tile.end(), std::byte{0});
-        }
-        arguments.rows = kernel.receiver_rows ? graph.receivers : graph.edges;
+        zero_between(kernel, true);
+        arguments.rows = rows_of(kernel, graph);
         arguments.rows_per_warp = rows_per_warp;
+        arguments.shuffled = shuffled;
         arguments.complete_outputs = lowered.kernels.size() == 1;
         interpret(kernel, arguments);
     }

@@ -10,6 +10,7 @@
 
 #include "ir/evaluate.hpp"
 #include "ir/graph.hpp"
+#include "ir/interpret.hpp"
 #include "ir/problem.hpp"
 #include "ir/request.hpp"
 #include "runtime/program.hpp"
@@ -78,7 +79,10 @@ inline constexpr const char* self_check_passed = "passed";
 /// Runs a program for this host or the current device on a small random problem. Empty when every output is within its bound, else
 /// the output, its component, what was found and what was expected.
 std::string self_check(const Program&, int threads);
+/// What the interpreter needs of a graph to run a kernel: an index array by its name, and the number of rows.
+InterpreterBuffer index_buffer(const Kernel&, const std::string& name, const GraphView&);
+std::int64_t rows_of(const Kernel&, const GraphView&);
 /// The kernels on this host, lane by lane, with every rule of ir/kernel.hpp checked; 0: the kernels' own rows a warp.
-Tensors run_interpreted(const Lowered&, DType, const Sample&, int rows_per_warp = 0);
+Tensors run_interpreted(const Lowered&, DType, const Sample&, int rows_per_warp = 0, std::uint64_t shuffled = 0);
 
 }  // namespace flashtp

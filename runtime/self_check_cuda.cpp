@@ -8,15 +8,16 @@ namespace {
 
 /// Device copies of a graph's index arrays.
 struct DeviceIndex {
-    DeviceBuffer row_ptr, sender, edge;
+    DeviceBuffer row_ptr, sender, edge, sender_ptr, position;
 
     explicit DeviceIndex(const ReceiverIndex& index)
         : row_ptr(DeviceBuffer::copy_of(std::span(index.row_ptr))), sender(DeviceBuffer::copy_of(std::span(index.sender))),
-          edge(DeviceBuffer::copy_of(std::span(index.edge))) {}
+          edge(DeviceBuffer::copy_of(std::span(index.edge))), sender_ptr(DeviceBuffer::copy_of(std::span(index.sender_ptr))),
+          position(DeviceBuffer::copy_of(std::span(index.position))) {}
 
     GraphView view(const Graph& graph) const {
         const auto array = [](const DeviceBuffer& buffer) { return static_cast<const std::int32_t*>(buffer.data()); };
-        return {graph.edges, graph.senders, graph.receivers, array(row_ptr), array(sender), array(edge)};
+        return {graph.edges, graph.senders, graph.receivers, array(row_ptr), array(sender), array(edge), nullptr, array(sender_ptr), array(position)};
     }
 };
 
@@ -24,7 +25,7 @@ struct DeviceIndex {
 
 Tensors run_on_cuda(const Program& program, const Sample& sample) {
     HostOperands host(program.operands(), sample);
-    const DeviceIndex index(receiver_index(sample.graph));
+    const DeviceIndex index(receiver_index(sample.graph, program.plan().deterministic));
     std::vector<DeviceBuffer> memory;
     std::vector<void*> pointers;
     for (const std::span<std::byte> operand : host.memory()) {
@@ -32,7 +33,11 @@ Tensors run_on_cuda(const Program& program, const Sample& sample) {
         pointers.push_back(memory.back().data());
     }
     const DeviceStream stream;
-    program.launch_cuda(pointers, index.view(sample.graph), stream.get());
+    GraphView view = index.view(sample.graph);
+    const DeviceBuffer workspace(program.workspace_bytes(view));
+    view.workspace = workspace.data();
+    view.workspace_bytes = workspace.bytes();
+    program.launch_cuda(pointers, view, stream.get());
     stream.synchronize();
     for (std::size_t i = 0; i < memory.size(); ++i) {
         const std::span<std::byte> operand = host.memory()[i];

@@ -53,14 +53,16 @@ std::string layouts() {
     using Graph = flashtp_graph;
     text += structure<Graph>("flashtp_graph") + FLASHTP_FIELD(Graph, size) + FLASHTP_FIELD(Graph, edges) +
             FLASHTP_FIELD(Graph, senders) + FLASHTP_FIELD(Graph, receivers) + FLASHTP_FIELD(Graph, row_ptr) +
-            FLASHTP_FIELD(Graph, sender) + FLASHTP_FIELD(Graph, edge) + FLASHTP_FIELD(Graph, edge_count);
+            FLASHTP_FIELD(Graph, sender) + FLASHTP_FIELD(Graph, edge) + FLASHTP_FIELD(Graph, edge_count) +
+            FLASHTP_FIELD(Graph, sender_ptr) + FLASHTP_FIELD(Graph, position) + FLASHTP_FIELD(Graph, workspace) +
+            FLASHTP_FIELD(Graph, workspace_bytes);
     using Pool = flashtp_pool;
     text += structure<Pool>("flashtp_pool") + FLASHTP_FIELD(Pool, size) + FLASHTP_FIELD(Pool, parallel) +
             FLASHTP_FIELD(Pool, user) + FLASHTP_FIELD(Pool, threads) + FLASHTP_FIELD(Pool, reserved);
     using Edges = flashtp_edges;
     return text + structure<Edges>("flashtp_edges") + FLASHTP_FIELD(Edges, size) + FLASHTP_FIELD(Edges, edges) +
            FLASHTP_FIELD(Edges, senders) + FLASHTP_FIELD(Edges, receivers) + FLASHTP_FIELD(Edges, sender) +
-           FLASHTP_FIELD(Edges, receiver) + FLASHTP_FIELD(Edges, index_bits) + FLASHTP_FIELD(Edges, reserved) +
+           FLASHTP_FIELD(Edges, receiver) + FLASHTP_FIELD(Edges, index_bits) + FLASHTP_FIELD(Edges, by_sender) +
            FLASHTP_FIELD(Edges, edge_count);
 }
 

@@ -10,6 +10,7 @@
 #include "ir/interpret.hpp"
 #include "runtime/arguments.hpp"
 #include "runtime/edges.hpp"
+#include "runtime/self_check.hpp"
 #include "tests/support/guarded_memory.hpp"
 
 namespace flashtp::test {
@@ -78,21 +79,13 @@ class OperandMemory {
     std::vector<GuardedMemory> memory_;
 };
 
-InterpreterBuffer index_buffer(const std::string& name, const GraphView& graph) {
-    const auto buffer = [](const std::int32_t* data, std::int64_t elements) {
-        return InterpreterBuffer{const_cast<std::int32_t*>(data), data ? elements : 0};
-    };
-    if (name == "row_ptr") return buffer(graph.row_ptr, graph.receivers + 1);
-    return buffer(name == "sender" ? graph.sender : graph.edge, graph.edges);
-}
-
 InterpreterArguments arguments_of(const Kernel& kernel, const OperandMemory& memory, const GraphView& graph) {
     InterpreterArguments arguments;
     for (const Buffer& b : kernel.buffers) {
-        if (b.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(b.name, graph));
+        if (b.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(kernel, b.name, graph));
         if (b.kind == BufferKind::operand) arguments.buffers.push_back(memory.buffer(memory.find(b.name)));
     }
-    arguments.rows = kernel.receiver_rows ? graph.receivers : graph.edges;
+    arguments.rows = rows_of(kernel, graph);
     return arguments;
 }
 
@@ -114,7 +107,10 @@ Deviation deviation_interpreted(const Experiment& e, const Target& target, const
     OperandMemory memory(operands, e);
     for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, e.problem.dtype))
         if (rule.zeroed || (run.parts > 1 && rule.row == Row::receiver)) memory.zero(static_cast<std::size_t>(rule.operand));
-    const ReceiverIndex index = receiver_index(e.graph);
+    const ReceiverIndex index = receiver_index(e.graph, e.problem.deterministic);
+    for (const Kernel& kernel : lowered.kernels)
+        for (const Buffer& buffer : kernel.buffers)
+            if (buffer.operand && buffer.zeroed) memory.zero(memory.find(buffer.name));
     for (const Kernel& kernel : lowered.kernels) {
         InterpreterArguments arguments = arguments_of(kernel, memory, view_of(e.graph, index));
         for (const Buffer& buffer : kernel.buffers)

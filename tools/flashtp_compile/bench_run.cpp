@@ -84,7 +84,7 @@ std::vector<double> time_on_cpu(const Program& program, const BenchGraph& wanted
 
 CudaBench::CudaBench(const Program& program, const BenchGraph& wanted)
     : graph_(graph_of(program.problem(), wanted)), profiled_(wanted.profiled) {
-    const ReceiverIndex index = receiver_index(graph_);
+    const ReceiverIndex index = receiver_index(graph_, program.plan().deterministic);
     const std::vector<std::byte> values = pattern(program.problem().dtype);
     for (const ProgramOperand& operand : program.operands()) {
         DeviceBuffer& data = memory_.emplace_back(bytes_of(operand, graph_));
@@ -93,6 +93,9 @@ CudaBench::CudaBench(const Program& program, const BenchGraph& wanted)
     row_ptr_ = DeviceBuffer::copy_of(std::span(index.row_ptr));
     sender_ = DeviceBuffer::copy_of(std::span(index.sender));
     edge_ = DeviceBuffer::copy_of(std::span(index.edge));
+    sender_ptr_ = DeviceBuffer::copy_of(std::span(index.sender_ptr));
+    position_ = DeviceBuffer::copy_of(std::span(index.position));
+    workspace_ = DeviceBuffer(program.workspace_bytes(view_of(graph_, index)));
 }
 
 /// Holds a stream until it goes out of scope.
@@ -119,7 +122,8 @@ DeviceTime CudaBench::time(const Program& program) const {
     std::vector<void*> pointers;
     for (const DeviceBuffer& buffer : memory_) pointers.push_back(buffer.data());
     const auto array = [](const DeviceBuffer& buffer) { return static_cast<const std::int32_t*>(buffer.data()); };
-    const GraphView view{graph_.edges, graph_.senders, graph_.receivers, array(row_ptr_), array(sender_), array(edge_)};
+    const GraphView view{graph_.edges, graph_.senders, graph_.receivers, array(row_ptr_), array(sender_), array(edge_),
+                         nullptr, array(sender_ptr_), array(position_), workspace_.data(), workspace_.bytes()};
     program.launch_cuda(pointers, view, stream_.get());  // loads code, for which the stream must not be held
     stream_.synchronize();
     std::vector<double> host;

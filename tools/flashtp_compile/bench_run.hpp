@@ -37,7 +37,7 @@ class CudaBench {
   private:
     Graph graph_;
     bool profiled_;
-    DeviceBuffer row_ptr_, sender_, edge_;
+    DeviceBuffer row_ptr_, sender_, edge_, sender_ptr_, position_, workspace_;
     std::vector<DeviceBuffer> memory_;
     DeviceStream stream_, other_;
     DeviceBuffer gate_{sizeof(std::uint32_t)};

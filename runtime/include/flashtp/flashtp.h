@@ -178,6 +178,12 @@ typedef struct flashtp_graph {
     /* CUDA: in device memory, how many rows a plain batch has, of at most `edges`; null: `edges`. A convolution has row_ptr[receivers] of
      * at most `edges` edges in any case. Rows of edge outputs beyond are zero or left as they were. */
     const int64_t *edge_count;
+    /* For problems with "deterministic" on CUDA devices, else null: the transpose of the index, and device memory, aligned to 16 bytes, that
+     * nothing else uses until the launch is done; flashtp_program_workspace says how much. */
+    const int32_t *sender_ptr; /* [senders + 1] the edges of sender s are at position[sender_ptr[s]] to position[sender_ptr[s + 1]] */
+    const int32_t *position;   /* [edges]; null: 0, 1, 2, ... */
+    void *workspace;
+    size_t workspace_bytes;
 } flashtp_graph;
 
 /* Loads the code (CUDA: into the current context), so that later runs only run. Optional, except before CUDA graph capture. */
@@ -202,6 +208,10 @@ typedef struct flashtp_pool {
 FLASHTP_API flashtp_status flashtp_run_cpu_on(const flashtp_program *program, void *const *operands, int32_t count,
                                               const flashtp_graph *graph, const flashtp_pool *pool);
 
+/* Device memory that flashtp_launch_cuda needs in graph->workspace: partial sums of a deterministic problem, 0 for others. Of the graph it
+ * looks at the counts. With more than 0 bytes the launch needs sender_ptr too. */
+FLASHTP_API flashtp_status flashtp_program_workspace(const flashtp_program *program, const flashtp_graph *graph, size_t *bytes);
+
 /* Enqueues on a CUstream (null: the default stream) of the current context, or of the first device's primary context where
  * there is none. Device pointers, aligned to 16 bytes (index arrays: 4). After flashtp_program_prepare in the same context it
  * neither allocates nor waits, and may be captured into a CUDA graph. */
@@ -215,16 +225,18 @@ typedef struct flashtp_edges {
     size_t size;
     int64_t edges, senders, receivers; /* each below 2^31 - 1 */
     const void *sender, *receiver;
-    int32_t index_bits, reserved;
+    int32_t index_bits;
+    int32_t by_sender; /* 1: edges of one receiver in the order of their senders; 0: in the order they have here */
     /* CUDA: in device memory, how many edges there are, of at most `edges`; null: `edges`. A CUDA graph that was captured with arrays for
      * `edges` of them then serves every list that fits. */
     const int64_t *edge_count;
 } flashtp_edges;
 
-/* Fills row_ptr[receivers + 1], sender[edges] and edge[edges] on this host; edges of one receiver keep their order. *sorted
- * (may be null) is 1 when the edges were sorted by receiver: then give null as the graph's `edge`, kernels run faster.
+/* Fills row_ptr[receivers + 1], sender[edges] and edge[edges] on this host; edges of one receiver (and, with by_sender,
+ * of one sender) keep their order. *sorted (may be null) is 1 when the edges were in that order already: then give null as the graph's `edge`, kernels run faster.
  * A row out of range is FLASHTP_INVALID_ARGUMENT; the message names the edge and its value.
- * The transpose (edges grouped by sender) is the same call with senders and receivers exchanged. */
+ * The transpose is a second call: with the `sender` that the first one made as receivers and as senders it gives sender_ptr, and as
+ * `edge` the positions. With by_sender in the first call, sums of a deterministic problem do not depend on the order of the edges. */
 FLASHTP_API flashtp_status flashtp_build_receiver_index(const flashtp_edges *edges, int32_t *row_ptr, int32_t *sender,
                                                         int32_t *edge, int32_t *sorted);
 
