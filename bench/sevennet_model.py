@@ -16,8 +16,11 @@ os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflasht
 BACKENDS = {"e3nn": ({}, "e3nn"), "FlashTP": ({"enable_flash": True}, "flashTP_e3nn"),
             "OpenEquivariance": ({"enable_oeq": True}, "openequivariance"),
             "cuEquivariance": ({"enable_cueq": True}, "cuequivariance_torch"),
-            "flashtp convolutions": ({"enable_flash": True}, "torch"), "flashtp": ({"enable_flash": True}, "torch")}
-ON_CPUS = ("e3nn", "flashtp convolutions", "flashtp")
+            "flashtp convolutions": ({"enable_flash": True}, "torch"), "flashtp fused": ({"enable_flash": True}, "torch"),
+            "flashtp unfused": ({"enable_flash": True}, "torch"), "flashtp": ({"enable_flash": True}, "torch")}
+# Whether the last radial layer is the convolution's; by default it depends on the size.
+RADIAL = {"flashtp fused": True, "flashtp unfused": False}
+ON_CPUS = ("e3nn", "flashtp convolutions", *RADIAL, "flashtp")
 
 
 def available(backends, device):
@@ -40,7 +43,7 @@ def build(backend, device):
     import sevenn.nn.flash_helper as slot
     if backend.startswith("flashtp"):
         from flashtp.integrations import sevennet
-        sevennet.enable(only_convolutions=backend != "flashtp")
+        sevennet.enable(only_convolutions=backend == "flashtp convolutions", radial=RADIAL.get(backend))
     elif backend == "FlashTP":
         import flashTP_e3nn
         # Its table of devices does not know the H200.

@@ -60,18 +60,38 @@ def columns_of(features: Tensor, shapes: tuple[tuple[int, int], ...]) -> list[Te
 
 
 class RadialNetwork(e3nn_nn.FullyConnectedNet):
-    """Factors go into the matrices, which are smaller than rows of edges."""
+    """Factors go into the matrices, which are smaller than rows of edges. Its last layer may be left to a convolution, which then gets
+    what ``hidden`` gives and multiplies it by ``last_scale * last.weight``."""
 
     def forward(self, x: Tensor) -> Tensor:
+        h, factor = self.hidden(x), self.last_scale
+        return h * factor if self.last is None else h @ (self.last.weight * factor)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """[rows, channels] before the last layer; all layers where the last one has an activation."""
         factor = 1.0
         for layer in self:
-            norm = layer.h_in * layer.var_in
             if layer.act is None:
-                return x @ (layer.weight * (factor * (layer.var_out / norm) ** 0.5))
+                break
             activation = Activation.of(layer.act)
-            x = activation.function(x @ (layer.weight * (factor * norm**-0.5)))
+            x = activation.function(x @ (layer.weight * (factor * (layer.h_in * layer.var_in)**-0.5)))
             factor = activation.factor * layer.var_out**0.5
-        return x * factor
+        return x
+
+    @property
+    def last(self) -> Optional[nn.Module]:
+        """The last layer, where it is a product of matrices."""
+        return self[-1] if self[-1].act is None else None
+
+    @property
+    def last_scale(self) -> float:
+        """What is left to multiply by after ``hidden``."""
+        def gain(layer):
+            return Activation.of(layer.act).factor * layer.var_out**0.5
+        if self.last is None:
+            return gain(self[-1])
+        own = (self.last.var_out / (self.last.h_in * self.last.var_in))**0.5
+        return own * gain(self[-2]) if len(self) > 1 else own
 
 
 class Activation(NamedTuple):

@@ -4,11 +4,14 @@ device.
 Loaded by NequIP itself, through the entry point ``nequip.extension``; a modifier is named in the configuration or on the command
 line, as the frameworks' own are.
 """
+from typing import Optional
+
 from nequip.nn import SequentialGraphNetwork
 from nequip.nn._tp_scatter_base import TensorProductScatter
 from nequip.nn.model_modifier_utils import model_modifier, replace_submodules
 
 from ..convolution import TensorProductConv
+from . import radial as radial_layers
 
 
 class FlashTPTensorProductScatter(TensorProductScatter):
@@ -22,7 +25,13 @@ class FlashTPTensorProductScatter(TensorProductScatter):
         super(TensorProductScatter, self).__init__()
         for name in ("feature_irreps_in", "irreps_edge_attr", "irreps_mid", "instructions", "model_dtype", "tp"):
             setattr(self, name, getattr(old, name))
-        self.convolution = TensorProductConv(old.feature_irreps_in, old.irreps_edge_attr, old.irreps_mid, old.instructions)
+        conv = TensorProductConv(old.feature_irreps_in, old.irreps_edge_attr, old.irreps_mid, old.instructions)
+        self.convolution = radial_layers.Convolution(conv)
+
+    def take_last_layer(self, network, choice: Optional[bool]) -> None:
+        """Of the radial network that makes ``edge_weight``."""
+        last = radial_layers.take_last_layer(network, choice)
+        self.convolution = radial_layers.Convolution(self.convolution.convolution, last)
 
     def forward(self, x, edge_attr, edge_weight, edge_dst, edge_src):
         # Under autocast the operands may come in other types.
@@ -32,9 +41,16 @@ class FlashTPTensorProductScatter(TensorProductScatter):
 
 @model_modifier(persistent=False, private=False, unsupported_devices=[], supported_compile_modes=["aotinductor"])
 @classmethod
-def enable_FlashTP(cls, model):
-    """Run all tensor products of message passing in kernels that are compiled for this machine."""
-    return replace_submodules(model, cls, FlashTPTensorProductScatter)
+def enable_FlashTP(cls, model, radial: Optional[bool] = None):
+    """Run all tensor products of message passing in kernels that are compiled for this machine.
+
+    ``radial``: whether they compute the last layers of radial networks too, so that the weights of edges are never stored; by default
+    where that is known to be faster."""
+    model = replace_submodules(model, cls, FlashTPTensorProductScatter)
+    for block in model.modules():
+        if isinstance(getattr(block, "tp_scatter", None), FlashTPTensorProductScatter) and hasattr(block, "edge_mlp"):
+            block.tp_scatter.take_last_layer(block.edge_mlp, radial)
+    return model
 
 
 @model_modifier(persistent=False, private=False, unsupported_devices=[], supported_compile_modes=["aotinductor"])

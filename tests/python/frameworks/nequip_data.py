@@ -44,9 +44,9 @@ def evaluate(model, data):
     return {name: out[name] for name in ("total_energy", "forces", "stress")}
 
 
-def modified(model, modifier):
+def modified(model, modifier, **options):
     """A copy of a model."""
     import copy
 
     from nequip.model.modify_utils import modify
-    return modify(copy.deepcopy(model), [{"modifier": modifier}])
+    return modify(copy.deepcopy(model), [{"modifier": modifier, **options}])

@@ -15,6 +15,8 @@ from mace.tools import torch_geometric  # noqa: E402
 from e3nn import o3  # noqa: E402
 
 import flashtp.integrations.mace as integration  # noqa: E402
+from flashtp.integrations import radial  # noqa: E402
+from flashtp.integrations.radial import LastLayer  # noqa: E402
 
 BLOCKS = ("RealAgnosticResidualInteractionBlock", "RealAgnosticDensityInteractionBlock")
 
@@ -51,6 +53,24 @@ def evaluate(model, batch):
 def test_energy_forces_stress_and_gradients(model, batch):
     ours = integration.convert(copy.deepcopy(model))
     assert assert_same_model(ours, model, lambda m: evaluate(m, batch)) == 2 * 2  # layers, forward and backward
+
+
+def test_the_last_radial_layer_is_the_convolutions(model, batch):
+    ours = integration.convert(copy.deepcopy(model), radial=True)
+    assert sum(isinstance(m, LastLayer) for m in ours.modules()) == 2
+    ours = copy.deepcopy(ours)  # the layer and the convolution share it still
+    assert assert_same_model(ours, model, lambda m: evaluate(m, batch)) == 2 * 2
+    assert_same_state(ours, model)
+
+
+def test_the_size_decides_unless_told(model, batch, monkeypatch):
+    ours = integration.convert(copy.deepcopy(model))
+    last = next(m for m in ours.modules() if isinstance(m, LastLayer))
+    rows = torch.zeros(10, last.weight.shape[0])
+    assert last(rows).shape == (10, last.weight.shape[1])
+    monkeypatch.setattr(radial, "LEAST_WEIGHTS", 10 * last.weight.shape[1])
+    assert last(rows) is rows and last(rows[:9]) is not rows
+    assert_equal(evaluate(ours, batch), evaluate(model, batch), 1e-10)
 
 
 def test_state_dicts_are_the_same(model):

@@ -9,6 +9,8 @@ from comparison import assert_equal, assert_same_model, assert_same_state, requi
 require("nequip", "ase")
 from nequip_data import ROOT, copper_oxide, evaluate, modified  # noqa: E402
 
+from flashtp.integrations.radial import LastLayer  # noqa: E402
+
 
 @pytest.fixture(scope="module", params=[(2, True), (3, False)], ids=["l=2 with parity", "l=3"])
 def model(request):
@@ -25,8 +27,8 @@ def data():
     return copper_oxide()
 
 
-def replaced(model):
-    return modified(model, "enable_FlashTP")
+def replaced(model, **options):
+    return modified(model, "enable_FlashTP", **options)
 
 
 def test_the_entry_point_was_loaded():
@@ -35,6 +37,14 @@ def test_the_entry_point_was_loaded():
 
 def test_energy_forces_stress_and_gradients(model, data):
     assert assert_same_model(replaced(model), model, lambda m: evaluate(m, data)) == 2 * 2  # layers, forward and backward
+
+
+def test_the_last_radial_layer_is_the_convolutions(model, data):
+    ours = replaced(model, radial=True)
+    assert sum(isinstance(m, LastLayer) for m in ours.modules()) == 2
+    assert assert_same_model(ours, model, lambda m: evaluate(m, data)) == 2 * 2
+    assert_same_state(ours, model)
+    assert not any(isinstance(m, LastLayer) for m in replaced(model, radial=False).modules())
 
 
 def test_state_dicts_are_the_same(model):

@@ -83,7 +83,10 @@ def models(request):
 
 def test_errors_are_those_of_e3nn(models):
     """Against float64, in energy, forces, stress and parameter gradients."""
-    name, ours, e3nns = models
+    assert_errors_like_e3nns(*models)
+
+
+def assert_errors_like_e3nns(name, ours, e3nns):
     data = graph(ours, name)
     found = []
     for model in (ours, e3nns, in_float64(e3nns)):
@@ -98,6 +101,27 @@ def test_errors_are_those_of_e3nn(models):
         errors, own_errors = ([relative_error(values[which][k], exact[k]) for k in exact] for values in found[:2])
         assert max(errors) <= (2, 4)[which] * max(own_errors) + 1e-7, (errors, own_errors)
         assert max(errors) < 1e-3
+
+
+def test_the_last_radial_layer_is_the_convolutions():
+    """The same errors; and no layer's weights are ever there."""
+    integration.enable(radial=True)
+    try:
+        ours = build("SevenNet-0", True)
+    finally:
+        integration.enable()
+    e3nns = build("SevenNet-0", False)
+    layers = [m for m in ours.modules() if isinstance(m, integration.MessagePassing)]
+    for layer in layers:
+        layer.weight_nn.register_forward_hook(never)
+    assert len(layers) == 5
+    assert_errors_like_e3nns("SevenNet-0", ours, e3nns)
+    unfused = build("SevenNet-0", True)
+    assert list(ours.state_dict()) == list(unfused.state_dict())
+
+
+def never(*_):
+    raise AssertionError("the weights of edges were made")
 
 
 def test_the_layers_around_the_products_are_replaced_too():
