@@ -28,6 +28,7 @@ class KernelPrinter {
         for (const std::string& text : kernel_.header) out_.comment(text);
         out_.verbatim(dialect_.prelude);
         if (matrix_bytes(kernel_) > 0) out_.verbatim(dialect_.prelude_products);
+        if (std::ranges::any_of(kernel_.buffers, [](const Buffer& b) { return is_storage_only(b.dtype); })) storage_prelude();
         tables();
         for (std::size_t n = 0; n < kernel_.tasks.size(); ++n) {
             out_.line();
@@ -39,6 +40,7 @@ class KernelPrinter {
     }
 
   private:
+    void storage_prelude();
     void tables();
     std::string arguments() const;
     void cuda_entry();
@@ -58,6 +60,11 @@ class KernelPrinter {
     Names names_;
     std::vector<std::string> buffers_, functions_;
 };
+
+void KernelPrinter::storage_prelude() {
+    if (dialect_.prelude_storage.empty()) user_error("kernels in {} have no bfloat16 and no float16", dialect_.name);
+    out_.verbatim(dialect_.prelude_storage);
+}
 
 void KernelPrinter::tables() {
     constexpr std::size_t entries_a_line = 24;

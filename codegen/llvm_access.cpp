@@ -72,7 +72,7 @@ Address TaskEmitter::address(BufferId buffer, const Affine& base) {
     const Affine folded = fold(base);
     std::vector<std::pair<IntId, std::int64_t>> terms = folded.terms;
     std::ranges::stable_sort(terms, {}, [&](const auto& term) { return now_.int_depth[term.first]; });
-    const std::string_view element = kernel_.buffers[buffer].dtype == DType::float32 ? "float" : "double";
+    const std::string_view element = scalar_type(kernel_.buffers[buffer].dtype);
     Name pointer = fmt::format("%b{}", buffer);
     for (const auto& [var, factor] : terms) {
         const std::string key = fmt::format("{}[{}*{}]", pointer, now_.ints[var], factor);
@@ -118,8 +118,39 @@ std::vector<Address> TaskEmitter::lane_addresses(const Access& access, const Ele
     return lanes;
 }
 
+Name TaskEmitter::widened(const Name& bits, int width, const Elements& from, const Elements& to) {
+    if (from.dtype() == DType::float16) {
+        const Name half = text_.value("bitcast {} {} to <{} x half>", from.vector(width), bits, width);
+        return text_.value("fpext <{} x half> {} to {}", width, half, to.vector(width));
+    }
+    const std::string word = fmt::format("<{} x i32>", width);
+    const Name low = text_.value("zext {} {} to {}", from.vector(width), bits, word);
+    const Name high = text_.value("shl {} {}, splat (i32 16)", word, low);
+    return text_.value("bitcast {} {} to {}", word, high, to.vector(width));
+}
+
+/// To nearest even. A number that is none stays none: its lower bits are not what tells.
+Name TaskEmitter::narrowed(const Name& value, int width, const Elements& from, const Elements& to) {
+    if (to.dtype() == DType::float16) {
+        const Name half = text_.value("fptrunc {} {} to <{} x half>", from.vector(width), value, width);
+        return text_.value("bitcast <{} x half> {} to {}", width, half, to.vector(width));
+    }
+    const std::string word = fmt::format("<{} x i32>", width);
+    const Name bits = text_.value("bitcast {} {} to {}", from.vector(width), value, word);
+    const Name odd = text_.value("and {} {}, splat (i32 1)", word, text_.value("lshr {} {}, splat (i32 16)", word, bits));
+    const Name half = text_.value("add {} {}, splat (i32 32767)", word, odd);
+    const Name rounded = text_.value("add {} {}, {}", word, bits, half);
+    const Name quiet = text_.value("or {} {}, splat (i32 4194304)", word, bits);
+    const Name is_number = text_.value("fcmp ord {} {}, zeroinitializer", from.vector(width), value);
+    const Name chosen = text_.value("select <{0} x i1> {1}, {2} {3}, {2} {4}", width, is_number, word, rounded, quiet);
+    const Name high = text_.value("lshr {} {}, splat (i32 16)", word, chosen);
+    return text_.value("trunc {} {} to {}", word, high, to.vector(width));
+}
+
 Name TaskEmitter::convert(const Name& value, int width, const Elements& from, const Elements& to) {
     if (from.dtype() == to.dtype()) return value;
+    if (is_storage_only(from.dtype())) return widened(value, width, from, to);
+    if (is_storage_only(to.dtype())) return narrowed(value, width, from, to);
     const std::string_view operation = to.dtype() == DType::float64 ? "fpext" : "fptrunc";
     return text_.value("{} {} {} to {}", operation, from.vector(width), value, to.vector(width));
 }

@@ -104,6 +104,8 @@ class TaskEmitter {
     void store_rows(const Access&, const Elements&, const std::vector<Name>& values, bool accumulate);
     void store_scattered(const Access&, const Elements&, const std::vector<Name>& values, bool accumulate);
     Name convert(const Name&, int width, const Elements& from, const Elements& to);
+    Name widened(const Name&, int width, const Elements& from, const Elements& to);
+    Name narrowed(const Name&, int width, const Elements& from, const Elements& to);
 
     const Kernel& kernel_;
     const KernelTask& task_;

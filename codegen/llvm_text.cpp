@@ -36,6 +36,11 @@ std::string literal(DType dtype, double value) {
     return fmt::format("0x{:016X}", std::bit_cast<std::uint64_t>(rounded));
 }
 
+std::string_view scalar_type(DType dtype) {
+    constexpr std::string_view names[] = {"float", "double", "i16", "i16"};
+    return names[static_cast<int>(dtype)];
+}
+
 Name Elements::shuffle(const Name& a, const Name& b, int width, const std::vector<int>& mask) const {
     return text_.value("shufflevector {0} {1}, {0} {2}, <{3} x i32> <{4}>", vector(width), a, b.empty() ? "poison" : b,
                        mask.size(), mask_text(mask));

@@ -44,10 +44,14 @@ class FunctionText {
 /// A number of the type as LLVM reads it: the bits of a double, exact for both types.
 std::string literal(DType dtype, double value);
 
+/// The type of an element in memory; bfloat16 and float16 are bits until they are converted.
+std::string_view scalar_type(DType);
+
 /// Elements of one type: vectors, shuffles, loads and stores.
 class Elements {
   public:
-    Elements(FunctionText& text, DType dtype, bool masked_loads) : text_(text), dtype_(dtype), masked_loads_(masked_loads) {}
+    Elements(FunctionText& text, DType dtype, bool masked_loads)
+        : text_(text), dtype_(dtype), masked_loads_(masked_loads && !is_storage_only(dtype)) {}
 
     /// The same elements; every load and store of whole vectors and scalars happens where it stands (LLVM calls them volatile).
     Elements in_place() const {
@@ -57,7 +61,7 @@ class Elements {
     }
 
     DType dtype() const { return dtype_; }
-    std::string_view scalar() const { return dtype_ == DType::float32 ? "float" : "double"; }
+    std::string_view scalar() const { return scalar_type(dtype_); }
     std::string vector(int width) const { return fmt::format("<{} x {}>", width, scalar()); }
     /// Elements in 128 bits, the unit most shuffles stay within.
     int block() const { return static_cast<int>(16 / size_of(dtype_)); }

@@ -10,6 +10,9 @@ std::string_view prelude_device();
 /// The text of codegen/prelude/products.cuh, which follows where a kernel has products over tiles.
 std::string_view prelude_products();
 
+/// The text of codegen/prelude/storage.cuh, which follows where memory holds numbers of two bytes.
+std::string_view prelude_storage();
+
 /// The text of codegen/prelude/edges.cu: kernels that build the receiver index on a device.
 std::string_view prelude_edges();
 

@@ -43,7 +43,7 @@ void TaskPrinter::operator()(const AsyncCopy& s) {
     }
     if (task_.copy != CopyMechanism::barrier || filling_ < 0)
         internal_error("kernel {}: a bulk copy outside a ring of barriers", kernel_.name);
-    const auto bytes = s.count * static_cast<std::int64_t>(size_of(kernel_.compute));
+    const auto bytes = s.count * static_cast<std::int64_t>(size_of(buffer(s.global).dtype));
     out_.line(fmt::format("warp::copy_bulk({}, {}, {}, {});", to, from, bytes, stage_barrier(filling_)));
 }
 

@@ -34,6 +34,7 @@ std::string TaskPrinter::lane_part(const Access& a) const {
 TaskPrinter::Address TaskPrinter::address(const Access& a, bool uniform) const {
     const auto index = static_cast<std::size_t>(a.buffer);
     std::string text = a.place == Place::global ? buffers_[index] : shared_[index];
+    if (a.stored) text = fmt::format("warp::stored<{}>({})", c_type(*a.stored), text);
     const std::string lane = uniform ? std::string() : lane_part(a), variable = terms(a.base, a.place);
     if (!lane.empty()) text += " + " + lane;
     if (!variable.empty()) text += " + " + variable;
@@ -50,7 +51,7 @@ TaskPrinter::Element TaskPrinter::element(const Address& a, std::int64_t compone
 TaskPrinter::Address TaskPrinter::named(const Address& a, const Access& access, bool constant) {
     if (a.start.find(' ') == std::string::npos) return a;
     const std::string at = names_.unique("at");
-    const DType type = access.place == Place::global ? buffer(access.buffer).dtype : kernel_.compute;
+    const DType type = access.place == Place::global ? buffer(access.buffer).dtype : access.stored.value_or(kernel_.compute);
     out_.line(fmt::format("{}{}* const {} = {};", constant ? "const " : "", c_type(type), at, a.start));
     return {at, a.constant, a.component_stride};
 }
@@ -91,6 +92,8 @@ std::string TaskPrinter::own_write(const Element& e, Place place, int id, StoreM
     if (mode != StoreMode::store) return fmt::format("{} += {};", e.lvalue, v);
     if (dialect_.threads && place == Place::global && buffer(id).streaming)
         return fmt::format("warp::store_once({}, {});", e.pointer, v);
+    if (place == Place::global && is_storage_only(buffer(id).dtype))
+        return fmt::format("{} = {}({});", e.lvalue, c_type(buffer(id).dtype), v);
     return fmt::format("{} = {};", e.lvalue, v);
 }
 

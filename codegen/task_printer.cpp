@@ -9,7 +9,10 @@
 
 namespace flashtp {
 
-std::string_view c_type(DType dtype) { return dtype == DType::float32 ? "float" : "double"; }
+std::string_view c_type(DType dtype) {
+    constexpr std::string_view names[] = {"float", "double", "warp::bfloat16", "warp::float16"};
+    return names[static_cast<int>(dtype)];
+}
 
 std::string c_literal(double value, DType dtype) {
     const bool single = dtype == DType::float32;

@@ -135,15 +135,18 @@ Path with_hidden_axis(Path path, std::int64_t hidden, std::int64_t weights) {
 
 std::vector<Operand> operands_of(const Problem& problem) {
     const auto row = [&](Row in_convolution) { return problem.convolution ? in_convolution : Row::edge; };
+    const auto storage = [&](std::optional<DType> wanted) { return wanted == problem.dtype ? std::nullopt : wanted; };
     std::vector<Operand> operands{{"x", problem.irreps_in1.dim(), row(Row::sender), Role::input},
-                                  {"y", problem.irreps_in2.dim(), Row::edge, Role::input}};
+                                  {"y", problem.irreps_in2.dim(), Row::edge, Role::input, false, storage(problem.dtype_in2)}};
     const std::int64_t weights = weight_numel(problem);
+    const std::optional<DType> weights_storage = storage(problem.dtype_weights);
     if (problem.radial) {
         operands.push_back({"h", problem.radial->hidden, Row::edge, Role::input});
         operands.push_back({"W2", problem.radial->hidden * weights, Row::shared, Role::input});
         if (problem.radial->bias) operands.push_back({"b", weights, Row::shared, Role::input});
     } else if (weights > 0) {
-        operands.push_back({"w", weights, problem.shared_weights ? Row::shared : Row::edge, Role::input});
+        operands.push_back({"w", weights, problem.shared_weights ? Row::shared : Row::edge, Role::input, false,
+                            weights_storage, weights_storage && !problem.shared_weights});
     }
     operands.push_back({"z", problem.irreps_out.dim(), row(Row::receiver), Role::output});
     return operands;

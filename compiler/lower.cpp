@@ -56,7 +56,7 @@ void describe_outputs(const EdgeProgram& program, const std::vector<Nest>& nests
 void BufferTable::add_operand(const Operand& operand, DType dtype) {
     Buffer buffer;
     buffer.name = operand.name;
-    buffer.dtype = dtype;
+    buffer.dtype = operand.storage.value_or(dtype);
     buffer.operand = operand;
     buffers.push_back(std::move(buffer));
 }

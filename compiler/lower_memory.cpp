@@ -106,10 +106,19 @@ void TaskLowering::load(ValueId value, int copy, Block& block) {
     Load node;
     for (int k = 0; k < program_.values[value].components; ++k) node.dst.push_back(reg(value, k, copy));
     const RingPlace* place = ring_.find(value);
-    node.from = place            ? shared_access(ring_buffer_, ring_slot(), *place, value, copy)
+    node.from = place            ? ring_access(*place, value, copy)
                 : in_tile(value) ? tile_access(value, copy)
                                  : access(value, copy, block);
     emit(block, std::move(node));
+}
+
+/// The ring's words hold elements as they are in memory.
+Access TaskLowering::ring_access(const RingPlace& place, ValueId value, int copy) const {
+    const std::optional<DType> storage = program_.operands[program_.values[value].binding->operand].storage;
+    const auto in_a_word = static_cast<std::int64_t>(size_of(compute_) / size_of(storage.value_or(compute_)));
+    Access at = shared_access(ring_buffer_, Affine::of(slot_, ring_.edge_elements * in_a_word), place, value, copy);
+    at.stored = storage;
+    return at;
 }
 
 void TaskLowering::load_inputs(const std::vector<ValueId>& inputs, Block& block) {

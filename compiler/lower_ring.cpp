@@ -19,7 +19,10 @@ std::vector<ValueId> TaskLowering::ring_inputs() const {
     for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
         const Value& value = program_.values[v];
         if (!nest_.place(v).read || !program_.is_input(v) || in_tile(v) || value.binding->view.pair || value.extents.size() > 1) continue;
-        if (value.row == Row::edge || value.row == Row::sender) inputs.push_back(v);
+        const bool copied = value.row == Row::edge || value.row == Row::sender;
+        const bool synchronous = schedule_.ring.copy == CopyMechanism::plain;  // which copies numbers of the compute type only
+        if (synchronous && program_.operands[value.binding->operand].storage) continue;
+        if (copied && fits_ring(nest_, v, static_cast<int>(chunk_channels_), chunks_, size_of(compute_))) inputs.push_back(v);
     }
     return inputs;
 }

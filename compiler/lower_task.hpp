@@ -105,6 +105,7 @@ class TaskLowering {
     void edge_rows(const std::vector<int>& statements, IntId position, Block& block);
     Access access(ValueId value, int copy, Block& block);
     Access shared_access(SharedId shared, Affine base, const RingPlace& place, ValueId value, int copy) const;
+    Access ring_access(const RingPlace& place, ValueId value, int copy) const;
     Affine row_base(ValueId value) const;
     Affine part_base(ValueId value) const;
     BufferId buffer_of(ValueId value) const;

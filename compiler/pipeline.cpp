@@ -119,6 +119,14 @@ class KernelMaker {
     Trace& trace_;
 };
 
+/// Every GPU and AArch64 converts float16; of x86-64, what has F16C.
+void check_storage(const Problem& problem, const Target& target) {
+    const bool converts = target.platform == Platform::cuda || target.triple.starts_with("aarch64") || std::ranges::count(target.features, "+f16c") > 0;
+    if (converts) return;
+    for (const auto& [key, storage] : {std::pair("dtype_in2", problem.dtype_in2), std::pair("dtype_weights", problem.dtype_weights)})
+        if (storage == DType::float16) user_error("{}: {} cannot convert float16 (F16C); bfloat16 works everywhere", key, target.name);
+}
+
 }  // namespace
 
 std::vector<Operand> operands_and_tiles(const Lowered& lowered) {
@@ -130,6 +138,7 @@ std::vector<Operand> operands_and_tiles(const Lowered& lowered) {
 Lowered lower(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options, Trace& trace) {
     validate(request);
     if (problem.strict && target.platform != Platform::cpu) user_error("strict: kernels for {} fuse multiply-adds; use a CPU", target.name);
+    check_storage(problem, target);
     Lowered result;
     result.paths = trace("expand paths", expand_paths(problem));
     const Factoring factoring = options.schedule ? parse_factoring(options.schedule->factoring)

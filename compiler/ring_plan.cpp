@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 namespace flashtp {
 
@@ -20,10 +21,16 @@ struct UseOfRun {
     std::int64_t lane_stride, component_stride;
 };
 
+/// Whether a lane value's channels and components lie one after the other.
+bool is_one_run(const Value& value) {
+    const View& view = value.binding->view;
+    return view.axes[0].stride == value.components && (view.component_stride == 1 || value.components == 1);
+}
+
 class Planner {
   public:
-    Planner(const Nest& nest, int chunk_channels, std::int64_t chunks, CopyMechanism copy, std::size_t element_bytes)
-        : nest_(nest), channels_(chunk_channels), chunks_(chunks), copy_(copy), bytes_(static_cast<std::int64_t>(element_bytes)) {}
+    Planner(const Nest& nest, int chunk_channels, std::int64_t chunks, CopyMechanism copy, std::size_t word_bytes)
+        : nest_(nest), channels_(chunk_channels), chunks_(chunks), copy_(copy), bytes_(static_cast<std::int64_t>(word_bytes)) {}
 
     RingPlan run(const std::vector<ValueId>& inputs) {
         for (const ValueId v : inputs) add_value(v);
@@ -40,6 +47,14 @@ class Planner {
 
     const Operand& operand_of(ValueId v) const { return nest_.program().operands[nest_.program().values[v].binding->operand]; }
 
+    /// Bytes of an element in memory, and words that some of them take.
+    std::int64_t element_bytes(OperandId o) const {
+        const std::optional<DType> storage = nest_.program().operands[o].storage;
+        return storage ? static_cast<std::int64_t>(size_of(*storage)) : bytes_;
+    }
+    std::int64_t in_a_word(OperandId o) const { return bytes_ / element_bytes(o); }
+    std::int64_t words(OperandId o, std::int64_t elements) const { return (elements + in_a_word(o) - 1) / in_a_word(o); }
+
     // A lane value is a run over channels and components where the layout makes it one; else a run a component.
     void add_value(ValueId v) {
         const Value& value = nest_.program().values[v];
@@ -50,20 +65,21 @@ class Planner {
             return add_component_runs(v, operand, view, 1, 0);
         }
         const std::int64_t stride = view.axes[0].stride;
-        if (stride == value.components && (view.component_stride == 1 || value.components == 1))
+        if (is_one_run(value))
             return add_run(v, operand, view.offset + start() * stride, factor() * stride, channels_ * stride, stride, 1);
         add_component_runs(v, operand, view, channels_, stride);
     }
 
     // Component by component, each padded to the same distance so that one component stride serves all of them.
     void add_component_runs(ValueId v, OperandId operand, const View& view, std::int64_t count, std::int64_t stride) {
-        const std::int64_t distance = round_up(count, bulk_alignment / bytes_);
+        const std::int64_t distance = round_up(count, bulk_alignment / element_bytes(operand));
         next_ = round_up(next_, bulk_alignment / bytes_);
-        const RingPlace place{next_, stride, distance};
+        const RingPlace place{next_ * in_a_word(operand), stride, distance};
+        const std::int64_t first_word = next_;
         for (int k = 0; k < view.components; ++k) {
             const std::int64_t first = view.offset + k * view.component_stride + (stride ? start() * stride : 0);
             finish_piece({operand, first, stride ? factor() * stride : 0, count, next_, false, 1});
-            next_ = place.shared + (k + 1) * distance;
+            next_ = first_word + words(operand, (k + 1) * distance);
         }
         plan_.places.push_back({v, place});
     }
@@ -93,9 +109,10 @@ class Planner {
         piece.shared = next_;
         for (std::size_t r = begin; r < i; ++r) {
             const UseOfRun& use = uses_[runs_[r].use];
-            plan_.places.push_back({use.value, {piece.shared + runs_[r].first - piece.first, use.lane_stride, use.component_stride}});
+            const std::int64_t shared = piece.shared * in_a_word(piece.operand) + runs_[r].first - piece.first;
+            plan_.places.push_back({use.value, {shared, use.lane_stride, use.component_stride}});
         }
-        next_ += piece.count;
+        next_ += words(piece.operand, piece.count);
         finish_piece(piece);
         return i;
     }
@@ -104,8 +121,7 @@ class Planner {
 
     // Never beyond the row: its width is a multiple of the alignment, and so are its bounds.
     void extend_to_alignment(RingPiece& p) const {
-        const std::int64_t unit = bulk_alignment / bytes_;
-        if (width(p) % unit) return;
+        const std::int64_t unit = std::gcd(width(p), bulk_alignment / element_bytes(p.operand));
         const std::int64_t end = round_up(p.first + p.count, unit);
         p.first = p.first / unit * unit;
         p.count = end - p.first;
@@ -113,8 +129,8 @@ class Planner {
 
     // Largest power of two that divides the row's pitch, the start and the size, in bytes, up to 16.
     std::int64_t alignment(const RingPiece& p) const {
-        const std::int64_t all = std::gcd(std::gcd(width(p), p.first), std::gcd(p.count, std::gcd(p.chunk_factor, p.shared)));
-        return std::gcd(all * bytes_, bulk_alignment);
+        const std::int64_t all = std::gcd(std::gcd(width(p), p.first), std::gcd(p.count, p.chunk_factor));
+        return std::gcd(std::gcd(all * element_bytes(p.operand), p.shared * bytes_), bulk_alignment);
     }
 
     // Until here the factor is a channel's; copies step by chunks, and start at the task's first channel.
@@ -123,8 +139,8 @@ class Planner {
         p.chunk_factor *= channels_;
         const std::int64_t aligned = alignment(p);
         p.bulk = copy_ == CopyMechanism::barrier && aligned == bulk_alignment;
-        p.vector = static_cast<int>(std::max<std::int64_t>(1, aligned / bytes_));
-        if (p.bulk) plan_.bulk_bytes += p.count * bytes_;
+        p.vector = static_cast<int>(std::max<std::int64_t>(1, aligned / element_bytes(p.operand)));
+        if (p.bulk) plan_.bulk_bytes += p.count * element_bytes(p.operand);
         plan_.has_elements |= !p.bulk;
         plan_.pieces.push_back(p);
     }
@@ -146,11 +162,26 @@ const RingPlace* RingPlan::find(ValueId value) const {
     return nullptr;
 }
 
-void keep_numbers(RingPlan& plan, bool sender, bool edge, std::size_t element_bytes) {
+void keep_numbers(RingPlan& plan, bool sender, bool edge, std::size_t word_bytes) {
     if (!sender && !edge) return;
     if (sender) plan.sender_at = plan.edge_elements;
     if (edge) plan.edge_at = plan.edge_elements + 1;
-    plan.edge_elements += bulk_alignment / static_cast<std::int64_t>(element_bytes);
+    plan.edge_elements += bulk_alignment / static_cast<std::int64_t>(word_bytes);
+}
+
+// Runs that are the same for all chunks are extended to whole words where the rows are.
+bool fits_ring(const Nest& nest, ValueId v, int chunk_channels, std::int64_t chunks, std::size_t word_bytes) {
+    const Value& value = nest.program().values[v];
+    const View& view = value.binding->view;
+    const Operand& operand = nest.program().operands[value.binding->operand];
+    const auto unit = operand.storage ? static_cast<std::int64_t>(word_bytes / size_of(*operand.storage)) : 1;
+    if (unit == 1 || operand.width % unit != 0) return operand.width % unit == 0;
+    const bool lane = nest.place(v).lane, run = lane ? is_one_run(value) : view.component_stride == 1 || value.components == 1;
+    if (run && (!lane || chunks == 1)) return true;
+    const std::int64_t stride = lane ? view.axes[0].stride : 0;
+    const std::int64_t steps[] = {view.offset, run || value.components == 1 ? 0 : view.component_stride, stride * chunk_channels,
+                                  stride * nest.task().channel_begin, lane ? 0 : 1};
+    return std::ranges::all_of(steps, [&](std::int64_t step) { return step % unit == 0; });
 }
 
 void copy_by_lanes(RingPlan& plan) {
@@ -160,8 +191,8 @@ void copy_by_lanes(RingPlan& plan) {
 }
 
 RingPlan plan_ring(const Nest& nest, const std::vector<ValueId>& inputs, int chunk_channels, std::int64_t chunks,
-                   CopyMechanism copy, std::size_t element_bytes) {
-    return Planner(nest, chunk_channels, chunks, copy, element_bytes).run(inputs);
+                   CopyMechanism copy, std::size_t word_bytes) {
+    return Planner(nest, chunk_channels, chunks, copy, word_bytes).run(inputs);
 }
 
 }  // namespace flashtp

@@ -22,9 +22,7 @@ std::string Twins::prefix_for_intermediates() const {
 }
 
 void Twins::add_operand(OperandId id, Role role) {
-    Operand twin = program_.operands[id];
-    twin.name = prefix_ + twin.name;
-    twin.role = role;
+    Operand twin = twin_of(program_.operands[id], prefix_, role);
     if (program_.find_operand(twin.name) >= 0) internal_error("operand {} exists already", twin.name);
     operand_[id] = static_cast<OperandId>(program_.operands.size());
     program_.operands.push_back(std::move(twin));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "ir/error.hpp"
 
@@ -194,13 +195,23 @@ std::map<std::string, OracleTensor> evaluate(const PathProgram& program, const G
 
     std::map<std::string, OracleTensor> results;
     for (std::size_t id = 0; id < program.operands.size(); ++id) {
-        if (program.operands[id].role == Role::output) results.emplace(program.operands[id].name, finish(sums[id]));
+        const Operand& operand = program.operands[id];
+        if (operand.role != Role::output) continue;
+        results.emplace(operand.name, finish(sums[id])).first->second.storage = operand.storage;
     }
     return results;
 }
 
 double error_bound(double eps, std::int64_t terms, double magnitude) {
     return 8 * eps * std::sqrt(static_cast<double>(terms)) * magnitude;
+}
+
+double error_bound(double eps, const OracleTensor& tensor, std::size_t component) {
+    const double bound = error_bound(eps, tensor.terms[component], tensor.magnitude[component]);
+    if (!tensor.storage) return bound;
+    constexpr double least_normal_float16 = 0x1p-14;
+    const double least = *tensor.storage == DType::float16 ? least_normal_float16 : std::numeric_limits<float>::min();
+    return bound + epsilon(*tensor.storage) / 2 * std::max(std::fabs(tensor.value[component]) + bound, least);
 }
 
 }  // namespace flashtp

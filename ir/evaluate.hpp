@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace flashtp {
 struct OracleTensor {
     std::vector<double> value, magnitude;
     std::vector<std::int64_t> terms;
+    std::optional<DType> storage = {};  ///< of a result in memory, where it is not the arithmetic's type
 };
 
 /// Every output of the program, [rows][width] each. Missing input tensors throw InternalError.
@@ -22,5 +24,7 @@ std::map<std::string, OracleTensor> evaluate(const PathProgram&, const Graph&, c
 
 /// 8 eps sqrt(n) S: the bound every kernel is held to, component by component.
 double error_bound(double eps, std::int64_t terms, double magnitude);
+/// The same of a tensor's component, and half a unit in the last place of the type it is stored in.
+double error_bound(double eps, const OracleTensor&, std::size_t component);
 
 }  // namespace flashtp

@@ -1,6 +1,8 @@
 // Warp<T>: what moves numbers between registers, shared and global memory.
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstdint>
 #include <cstdlib>
 #include <type_traits>
 
@@ -10,6 +12,10 @@
 
 namespace flashtp::interpreter {
 
+/// What a word of shared memory holds of a type for storage.
+template <class T>
+using StoredWord = std::array<std::uint16_t, sizeof(T) / sizeof(std::uint16_t)>;
+
 /// Fills elements_ for the first `lanes` lanes.
 template <class T>
 void Warp<T>::resolve(const Access& a, int lanes) {
@@ -18,6 +24,14 @@ void Warp<T>::resolve(const Access& a, int lanes) {
         const std::int64_t part = a.table ? global_.integer(site_, *a.table, entry + lane, false, lane) : lane;
         elements_[static_cast<std::size_t>(lane)] = base + part * a.lane_stride;
     }
+}
+
+template <class T>
+T Warp<T>::shared_number(const Access& a, std::int64_t index, int lane) {
+    if (!a.stored) return words_[shared_.read(site_, {a.buffer, index, lane})];
+    constexpr auto in_a_word = static_cast<std::int64_t>(std::tuple_size_v<StoredWord<T>>);
+    const T word = words_[shared_.read(site_, {a.buffer, index < 0 ? index : index / in_a_word, lane})];
+    return from_storage(std::bit_cast<StoredWord<T>>(word)[static_cast<std::size_t>(index % in_a_word)], *a.stored);
 }
 
 /// A uniform register is read once, by lane 0 here: every lane gets the same.
@@ -33,7 +47,7 @@ std::size_t Warp<T>::operator()(const Load* s) {
             const std::int64_t index =
                 elements_[static_cast<std::size_t>(lane)] + static_cast<std::int64_t>(k) * a.component_stride;
             dst[lane] = a.place == Place::global ? global_.get<T>(site_, a.buffer, index, lane)
-                                                 : words_[shared_.read(site_, {a.buffer, index, lane})];
+                                                 : shared_number(a, index, lane);
         }
         std::fill(dst + lanes, dst + lanes_, one ? dst[0] : T(0));
     }
@@ -168,16 +182,29 @@ std::size_t Warp<T>::operator()(const IntGet* s) {
     return set(s->var, std::bit_cast<Bits<T>>(word));
 }
 
+/// The word that holds elements from `first` on.
+template <class T>
+T Warp<T>::copied_word(const AsyncCopy& s, std::int64_t first, int lane) {
+    const DType dtype = site_.kernel->buffers[static_cast<std::size_t>(s.global)].dtype;
+    if (!is_storage_only(dtype)) return global_.get<T>(site_, s.global, first, lane);
+    StoredWord<T> halves;
+    for (std::size_t i = 0; i < halves.size(); ++i)
+        halves[i] = to_storage(static_cast<float>(global_.get<T>(site_, s.global, first + static_cast<std::int64_t>(i), lane)), dtype);
+    return std::bit_cast<T>(halves);
+}
+
 /// The data is there at once; only StageWait lets lanes read it.
 template <class T>
 std::size_t Warp<T>::operator()(const AsyncCopy* s) {
     shared_.check_copy_allowed(site_);
     const std::int64_t from = value(s->global_base), to = value(s->shared_base);
-    for (std::int64_t n = 0; n < s->count; ++n) {
+    const auto size = static_cast<std::int64_t>(size_of(site_.kernel->buffers[static_cast<std::size_t>(s->global)].dtype));
+    const std::int64_t in_a_word = static_cast<std::int64_t>(sizeof(T)) / size;
+    for (std::int64_t n = 0; n < s->count; n += in_a_word) {
         const int lane = s->bulk ? some_lane : static_cast<int>(n / s->vector % lanes_);
-        words_[shared_.async_write(site_, {s->shared, to + n, lane})] = global_.get<T>(site_, s->global, from + n, lane);
+        words_[shared_.async_write(site_, {s->shared, to + n / in_a_word, lane})] = copied_word(*s, from + n, lane);
     }
-    if (s->bulk) shared_.count_bulk_bytes(s->count * static_cast<std::int64_t>(sizeof(T)));
+    if (s->bulk) shared_.count_bulk_bytes(s->count * size);
     return next_;
 }
 

@@ -20,7 +20,7 @@ std::string lane_text(int lane) { return lane == some_lane ? "some lane" : fmt::
 GlobalMemory::GlobalMemory(const Kernel& kernel, const InterpreterArguments& arguments) : kernel_(kernel), split_(arguments.parts > 1) {
     std::size_t next = 0;
     for (const Buffer& b : kernel.buffers) {
-        Memory m{&b, nullptr, 0, b.dtype == DType::float64, b.zeroed || (split_ && added_by_parts(kernel, b)), {}};
+        Memory m{&b, nullptr, 0, b.zeroed || (split_ && added_by_parts(kernel, b)), {}};
         if (b.kind == BufferKind::table) {
             m.elements = static_cast<std::int64_t>(b.table.size());
         } else {

@@ -34,8 +34,7 @@ class GlobalMemory {
     template <class T>
     T get(const Site& site, BufferId id, std::int64_t index, int lane) const {
         const Memory& m = at(site, id, index, lane);
-        return m.wide ? static_cast<T>(static_cast<const double*>(m.data)[index])
-                      : static_cast<T>(static_cast<const float*>(m.data)[index]);
+        return static_cast<T>(load_element(m.data, index, m.declared->dtype));
     }
     /// `writer` numbers the warps of a launch.
     template <class T>
@@ -43,10 +42,8 @@ class GlobalMemory {
         Memory& m = at(site, id, index, lane);
         if (split_ && added_by_parts(kernel_, *m.declared)) mode = StoreMode::atomic;
         note_write(site, m, index, mode, writer, lane);
-        if (m.wide)
-            assign(static_cast<double*>(m.data)[index], value, mode);
-        else
-            assign(static_cast<float*>(m.data)[index], value, mode);
+        if (mode != StoreMode::store) value += static_cast<T>(load_element(m.data, index, m.declared->dtype));
+        store_element(m.data, index, value, m.declared->dtype);
     }
     /// Entry of an index buffer or a table; a null buffer is the identity where that is allowed.
     std::int64_t integer(const Site&, BufferId, std::int64_t index, bool identity_if_null, int lane) const;
@@ -67,7 +64,6 @@ class GlobalMemory {
         const Buffer* declared;
         void* data;
         std::int64_t elements;
-        bool wide;                    ///< float64
         bool zeroed;                  ///< by who launches
         std::vector<Writer> writers;  ///< of outputs
     };
@@ -79,11 +75,6 @@ class GlobalMemory {
     }
     Memory& at(const Site& site, BufferId id, std::int64_t index, int lane) {
         return const_cast<Memory&>(std::as_const(*this).at(site, id, index, lane));
-    }
-    template <class Element, class T>
-    static void assign(Element& element, T value, StoreMode mode) {
-        const auto converted = static_cast<Element>(value);
-        element = mode == StoreMode::store ? converted : element + converted;
     }
     [[noreturn]] static void out_of_range(const Site&, const Memory&, std::int64_t index, int lane);
     static void note_write(const Site&, Memory&, std::int64_t index, StoreMode, std::uint32_t writer, int lane);

@@ -71,6 +71,8 @@ class Warp {
     bool uniform(RegId id) const { return plan_.task->registers[static_cast<std::size_t>(id)].uniform; }
     void resolve(const Access&, int lanes);
     T sum(RegId);
+    T shared_number(const Access&, std::int64_t index, int lane);
+    T copied_word(const AsyncCopy&, std::int64_t first, int lane);
     template <class Value>
     void store(const Access&, std::size_t components, StoreMode, int lanes, Value value);
     void check_distinct(const Access&, std::size_t components, int lanes);

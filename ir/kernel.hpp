@@ -42,7 +42,7 @@ struct Affine {
 };
 
 enum class BufferKind {
-    operand,  ///< global memory, elements of `dtype`
+    operand,  ///< global memory, elements of `dtype`; a load widens, a store rounds
     index,    ///< global memory, int32; may be null where a load says identity_if_null
     table     ///< constant int32 table that is part of the code
 };
@@ -94,6 +94,7 @@ struct Access {
     int active = 0;
     std::optional<BufferId> table;
     Affine table_base;
+    std::optional<DType> stored = {};  ///< shared memory: what its words hold instead of numbers of the compute type; base counts these
     friend bool operator==(const Access&, const Access&) = default;
 };
 
@@ -159,7 +160,7 @@ struct CopyLanes {
 /// every lane. A stage may be refilled once all lanes have read it and SyncWarp was executed.
 struct RingBegin { friend bool operator==(const RingBegin&, const RingBegin&) = default; };
 struct StageFill { IntId stage; Affine bulk_bytes; friend bool operator==(const StageFill&, const StageFill&) = default; };
-/// Contiguous elements from global to shared memory. bulk: one instruction by one lane, 16-byte aligned addresses and size;
+/// Contiguous elements of the operand's own type from global to shared memory, in whole words. bulk: one instruction by one lane, 16-byte aligned addresses and size;
 /// otherwise each lane copies `vector` elements at a time (vector * element size is 4, 8 or 16 bytes and aligned).
 struct AsyncCopy {
     SharedId shared; Affine shared_base; BufferId global; Affine global_base; std::int64_t count; bool bulk; int vector = 1;

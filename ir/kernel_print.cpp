@@ -181,6 +181,7 @@ void Printer::access(const Access& a, std::size_t components) {
     if (!a.table && a.lane_stride != 0) put("; {} lane", a.lane_stride);
     if (components > 1) put("; {} k", a.component_stride);
     text("]");
+    if (a.stored) put(" as {}", to_string(*a.stored));
     if (a.active != kernel_.lanes) put(" active {}", a.active);
 }
 

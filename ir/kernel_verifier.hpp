@@ -91,7 +91,8 @@ class TaskVerifier {
     void check_integers(BufferId, bool null_allowed) const;
     void check_access(const Access&, std::size_t components, bool uniform);
     void check_table(const Access&) const;
-    void check_span(SharedId, const Affine& base, std::int64_t first, std::int64_t last) const;
+    void check_span(SharedId, const Affine& base, std::int64_t first, std::int64_t last, std::int64_t in_a_word = 1) const;
+    std::int64_t in_a_word(DType) const;
     void reads_global(BufferId) const;
     void writes_global(BufferId, StoreMode) const;
     void written(const Access&, StoreMode) const;

@@ -7,13 +7,19 @@
 namespace flashtp {
 
 /// Only a base without variables has bounds that are known here.
-void TaskVerifier::check_span(SharedId id, const Affine& base, std::int64_t first, std::int64_t last) const {
+void TaskVerifier::check_span(SharedId id, const Affine& base, std::int64_t first, std::int64_t last, std::int64_t in_a_word) const {
     if (id < 0 || static_cast<std::size_t>(id) >= task_.shared.size()) fail("shared buffer {} does not exist", id);
     const SharedBuffer& s = task_.shared[static_cast<std::size_t>(id)];
     if (!base.terms.empty()) return;
-    if (base.constant + first < 0 || base.constant + last >= s.size)
+    if (base.constant + first < 0 || base.constant + last >= s.size * in_a_word)
         fail("elements {} to {} are not within shared buffer {} of {}", base.constant + first, base.constant + last, s.name,
              s.size);
+}
+
+/// Elements that a word of shared memory holds.
+std::int64_t TaskVerifier::in_a_word(DType dtype) const {
+    require(dtype == kernel_.compute || (is_storage_only(dtype) && kernel_.compute == DType::float32), "asynchronous copies do not convert");
+    return static_cast<std::int64_t>(size_of(kernel_.compute) / size_of(dtype));
 }
 
 void TaskVerifier::check_table(const Access& a) const {
@@ -30,11 +36,12 @@ void TaskVerifier::check_access(const Access& a, std::size_t components, bool un
     if (a.active < 1 || a.active > kernel_.lanes) fail("{} active lanes of {}", a.active, kernel_.lanes);
     if (a.table) read(a.table_base), check_table(a);
     if (uniform) require(a.lane_stride == 0 && !a.table, "uniform registers need an address that does not depend on the lane");
+    if (a.place == Place::global) require(!a.stored, "an operand's buffer says what it holds");
     if (a.place == Place::global) return void(operand(a.buffer));
     const std::int64_t lanes = a.table ? 0 : (a.active - 1) * a.lane_stride;
     const std::int64_t all = (static_cast<std::int64_t>(components) - 1) * a.component_stride;
     check_span(a.buffer, a.base, std::min<std::int64_t>(0, lanes) + std::min<std::int64_t>(0, all),
-               std::max<std::int64_t>(0, lanes) + std::max<std::int64_t>(0, all));
+               std::max<std::int64_t>(0, lanes) + std::max<std::int64_t>(0, all), a.stored ? in_a_word(*a.stored) : 1);
 }
 
 void TaskVerifier::reads_global(BufferId id) const {
@@ -46,6 +53,7 @@ void TaskVerifier::writes_global(BufferId id, StoreMode mode) const {
     const Buffer& b = operand(id);
     if (b.operand && b.operand->role != Role::output) fail("input {} is written", b.name);
     if (kernel_.target.platform == Platform::cuda && !zeros_ready_) fail("{} is written before its zeros are ready", b.name);
+    require(mode == StoreMode::store || !is_storage_only(b.dtype), "sums are not kept in a type for storage");
     if (mode != StoreMode::atomic) return;
     if (!b.shared_rows) fail("atomic additions to {}, whose rows are not shared", b.name);
     if (!b.zeroed) fail("atomic additions to {}, which is not zeroed", b.name);
@@ -53,6 +61,7 @@ void TaskVerifier::writes_global(BufferId id, StoreMode mode) const {
 
 void TaskVerifier::written(const Access& a, StoreMode mode) const {
     if (a.place == Place::global) return writes_global(a.buffer, mode);
+    require(!a.stored, "only copies write what is not of the compute type");
     require(mode != StoreMode::atomic, "shared memory is a warp's own: no atomics");
 }
 
@@ -98,6 +107,7 @@ void TaskVerifier::operator()(const Prefetch& s) {
 
 void TaskVerifier::operator()(const CopyLanes& s) {
     const auto size = static_cast<std::int64_t>(size_of(kernel_.compute));
+    require(operand(s.global).dtype == kernel_.compute, "copies by lanes do not convert");
     check_async(s.shared, s.shared_base, s.global, s.global_base, s.count, s.to_shared ? s.vector * size : 1);
     s.to_shared ? reads_global(s.global) : writes_global(s.global, s.mode);
 }
@@ -113,24 +123,25 @@ void TaskVerifier::check_async(SharedId shared, const Affine& shared_base, Buffe
                                std::int64_t count, std::int64_t unit) {
     read(shared_base), read(global_base);
     require(count >= 1, "nothing to copy");
-    check_span(shared, shared_base, 0, count - 1);
-    require(operand(global).dtype == kernel_.compute, "asynchronous copies do not convert");
-    const auto size = static_cast<std::int64_t>(size_of(kernel_.compute));
+    const std::int64_t a_word = in_a_word(operand(global).dtype);
+    check_span(shared, shared_base, 0, (count + a_word - 1) / a_word - 1);
+    const auto word = static_cast<std::int64_t>(size_of(kernel_.compute)), size = word / a_word;
     if (count * size % unit != 0) fail("{} bytes are not a multiple of {}", count * size, unit);
     if (!divisors_) divisors_ = int_divisors(task_);
     const std::int64_t offset = task_.shared[static_cast<std::size_t>(shared)].offset;
-    if (divisor_of(shared_base + Affine(offset), *divisors_) * size % unit != 0)
+    if (divisor_of(shared_base + Affine(offset), *divisors_) * word % unit != 0)
         fail("the shared address is not aligned to {} bytes", unit);
     if (divisor_of(global_base, *divisors_) * size % unit != 0) fail("the global address is not aligned to {} bytes", unit);
 }
 
 void TaskVerifier::operator()(const AsyncCopy& s) {
     require_ring();
-    const auto size = static_cast<std::int64_t>(size_of(kernel_.compute));
+    const auto size = static_cast<std::int64_t>(size_of(operand(s.global).dtype));
     const std::int64_t unit = s.bulk ? 16 : s.vector * size;
     require(unit == 4 || unit == 8 || unit == 16, "an element copy moves 4, 8 or 16 bytes");
     check_async(s.shared, s.shared_base, s.global, s.global_base, s.count, unit);
     reads_global(s.global);
+    require(task_.copy != CopyMechanism::plain || operand(s.global).dtype == kernel_.compute, "plain copies are of numbers");
     const bool barriers = task_.copy == CopyMechanism::barrier;
     require(!s.bulk || barriers, "bulk copies need barriers");
     require(s.bulk || !barriers || task_.element_copies, "an element copy in a task without element_copies");
@@ -161,6 +172,7 @@ void TaskVerifier::operator()(const WindowRead& s) {
 }
 
 void TaskVerifier::operator()(const BulkReduce& s) {
+    require(operand(s.global).dtype == kernel_.compute, "bulk reductions do not convert");
     check_async(s.shared, s.shared_base, s.global, s.global_base, s.count, 16);
     writes_global(s.global, s.mode);
 }

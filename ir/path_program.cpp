@@ -21,9 +21,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 
 /// Appends the operand with a prefixed name and returns its index. One prefix is given once, so a clash is a mistake of ours.
 int add_twin(PathProgram& program, int original, std::string_view prefix, Role role) {
-    Operand twin = program.operands[original];
-    twin.name = fmt::format("{}{}", prefix, twin.name);
-    twin.role = role;
+    Operand twin = twin_of(program.operands[original], prefix, role);
     if (program.find(twin.name) >= 0) internal_error("operand {} exists already in\n{}", twin.name, to_string(program));
     program.operands.push_back(std::move(twin));
     return static_cast<int>(program.operands.size()) - 1;
@@ -242,8 +240,8 @@ PathProgram derivative(const PathProgram& forward, const Request& request) {
 std::string to_string(const PathProgram& program) {
     std::string text = "operands\n";
     for (const Operand& operand : program.operands) {
-        text +=
-            fmt::format("  {} {} {}, width {}\n", to_string(operand.role), operand.name, to_string(operand.row), operand.width);
+        text += fmt::format("  {} {} {}, width {}{}\n", to_string(operand.role), operand.name, to_string(operand.row), operand.width,
+                            operand.storage ? fmt::format(", {}", to_string(*operand.storage)) : "");
     }
     text += "paths\n";
     for (std::size_t path = 0; path < program.paths.size(); ++path) text += print(program.paths[path], static_cast<int>(path));

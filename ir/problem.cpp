@@ -146,6 +146,18 @@ void check_radial(const Problem& problem) {
     check_limit(limits::max_work, "radial: hidden times weights", saturating_multiply(radial.hidden, weight_numel(problem)));
 }
 
+void check_storage(const Problem& problem, const char* key, std::optional<DType> storage) {
+    if (!storage || *storage == problem.dtype) return;
+    if (!is_storage_only(*storage) || problem.dtype != DType::float32)
+        user_error("{}: {} beside dtype {}; bfloat16 and float16 go with float32", key, to_string(*storage), to_string(problem.dtype));
+}
+
+void check_storage(const Problem& problem) {
+    check_storage(problem, "dtype_in2", problem.dtype_in2);
+    check_storage(problem, "dtype_weights", problem.dtype_weights);
+    if (problem.radial && problem.dtype_weights) user_error("dtype_weights: with radial there are no weights in memory");
+}
+
 void check_coefficients(const Problem& problem) {
     const std::vector<double> coefficients = path_coefficients(problem);
     const double largest = largest_of(problem.dtype);
@@ -215,6 +227,7 @@ void validate(const Problem& problem) {
     for (std::size_t n = 0; n < problem.instructions.size(); ++n) check_instruction(problem, n);
     check_work(problem);
     check_radial(problem);
+    check_storage(problem);
     check_coefficients(problem);
 }
 

@@ -52,6 +52,7 @@ struct Problem {
     bool deterministic = false;   ///< the same inputs give the same bits in every run, for any number of threads
     bool strict = false;          ///< every product and every sum is rounded: no fused multiply-adds
     DType dtype = DType::float32;
+    std::optional<DType> dtype_in2, dtype_weights;  ///< of y, and of w and the gradients in it, in memory; none: dtype
     Layout layout_in1 = Layout::mul_ir, layout_in2 = Layout::mul_ir, layout_out = Layout::mul_ir;
     friend bool operator==(const Problem&, const Problem&) = default;
 };

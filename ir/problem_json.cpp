@@ -84,18 +84,26 @@ template <>
 constexpr std::array choices<Layout>{Layout::mul_ir, Layout::ir_mul};
 template <>
 constexpr std::array choices<DType>{DType::float32, DType::float64};
+constexpr std::array storage_choices{DType::float32, DType::float64, DType::bfloat16, DType::float16};
 
-template <class Enum>
-void read(const Json& value, Enum& target) {
+template <class Enum, std::size_t count>
+Enum read_choice(const Json& value, const std::array<Enum, count>& all) {
     std::vector<std::string_view> names;
-    for (Enum choice : choices<Enum>) names.push_back(to_string(choice));
+    for (Enum choice : all) names.push_back(to_string(choice));
     const std::string expected = fmt::format("one of {}", fmt::join(names, ", "));
     if (!value.is_string()) wrong_type(value, expected);
     const std::string& text = value.get_ref<const std::string&>();
     const auto found = std::find(names.begin(), names.end(), text);
     if (found == names.end()) user_error("must be {}, not {}{}", expected, quote(text), did_you_mean(text, names));
-    target = choices<Enum>[static_cast<std::size_t>(found - names.begin())];
+    return all[static_cast<std::size_t>(found - names.begin())];
 }
+
+template <class Enum>
+void read(const Json& value, Enum& target) {
+    target = read_choice(value, choices<Enum>);
+}
+
+void read(const Json& value, std::optional<DType>& target) { target = read_choice(value, storage_choices); }
 
 void read(const Json& value, bool& target) { target = as_bool(value); }
 
@@ -150,6 +158,8 @@ OrderedJson write(Enum value) {
     return to_string(value);
 }
 
+OrderedJson write(std::optional<DType> value) { return value ? OrderedJson(to_string(*value)) : OrderedJson(nullptr); }
+
 OrderedJson write(bool value) { return value; }
 OrderedJson write(const std::string& value) { return value; }
 OrderedJson write(const Irreps& value) { return to_string(value); }
@@ -198,6 +208,8 @@ const std::vector<Key> keys{
     key<&Problem::deterministic>("deterministic"),
     key<&Problem::strict>("strict"),
     key<&Problem::dtype>("dtype"),
+    key<&Problem::dtype_in2>("dtype_in2"),
+    key<&Problem::dtype_weights>("dtype_weights"),
     key<&Problem::layout_in1>("layout_in1"),
     key<&Problem::layout_in2>("layout_in2"),
     key<&Problem::layout_out>("layout_out"),
@@ -217,7 +229,12 @@ Problem read_object(const Json& object) {
 }
 
 /// A line of an ir_config file: tp = [irreps_in1, irreps_in2, irreps_out, instructions], a convolution with a weight row an edge.
-Problem read_layer(const Json& tp) {
+Problem read_layer(const Json& layer) {
+    for (const Key& known : keys)
+        if (known.name != "name" && layer.contains(known.name))
+            user_error("{} beside \"tp\": the short form has no other keys; write irreps_in1, irreps_in2, irreps_out and instructions",
+                       quote(known.name));
+    const Json& tp = layer["tp"];
     if (!tp.is_array() || tp.size() != 4)
         user_error("tp: must be a list [irreps_in1, irreps_in2, irreps_out, instructions], not {}", describe(tp));
     const Json object{{"irreps_in1", tp[0]}, {"irreps_in2", tp[1]}, {"irreps_out", tp[2]}, {"instructions", tp[3]}};
@@ -230,7 +247,7 @@ Problem parse_problem_or_layer(std::string_view text, const std::string& default
     const Json value = parse_strict_json(text);
     if (!value.is_object()) user_error("a specification must be a JSON object, not {}", describe(value));
     const auto tp = value.find("tp");
-    Problem problem = tp == value.end() ? read_object(value) : read_layer(*tp);
+    Problem problem = tp == value.end() ? read_object(value) : read_layer(value);
     if (problem.name.empty()) problem.name = default_name;
     validate(problem);
     return problem;

@@ -48,6 +48,14 @@ std::pair<std::int64_t, std::int64_t> unrank_pair(std::int64_t multiplicity, std
     return {u, u + 1 + q - pairs_before(multiplicity, u)};
 }
 
+Operand twin_of(const Operand& operand, std::string_view prefix, Role role) {
+    Operand twin = operand;
+    twin.name.insert(0, prefix);
+    twin.role = role;
+    if (!operand.stored_once) twin.storage.reset();
+    return twin;
+}
+
 std::string_view to_string(Row row) {
     switch (row) {
     case Row::edge: return "edge";

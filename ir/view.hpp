@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "ir/dtype.hpp"
+
 namespace flashtp {
 
 /// What a row of an operand belongs to. Edges refine senders, receivers and the one shared row.
@@ -31,6 +33,8 @@ struct Operand {
     Row row = Row::edge;
     Role role = Role::input;
     bool tile = false;  ///< of a thread's own: its rows are the edges it works on, in the order of receivers
+    std::optional<DType> storage = {};  ///< of its elements in memory, where it is not the arithmetic's
+    bool stored_once = false;           ///< no element of a gradient in it is a sum over edges or channels: these have its storage too
     friend bool operator==(const Operand&, const Operand&) = default;
 };
 
@@ -60,6 +64,9 @@ struct View {
     std::int64_t end() const;
     friend bool operator==(const View&, const View&) = default;
 };
+
+/// The operand's adjoint or tangent. What is summed in memory keeps the arithmetic's type.
+Operand twin_of(const Operand&, std::string_view prefix, Role);
 
 /// The q-th pair u < v of m channels, row-major upper triangle.
 std::pair<std::int64_t, std::int64_t> unrank_pair(std::int64_t multiplicity, std::int64_t q);

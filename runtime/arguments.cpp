@@ -70,7 +70,7 @@ std::vector<OutputRule> output_rules(const std::vector<Kernel>& kernels, const s
     for (std::size_t i = 0; i < operands.size(); ++i) {
         const Operand& operand = operands[i];
         if (operand.role != Role::output) continue;
-        OutputRule rule{static_cast<int>(i), operand.row, operand.width, dtype};
+        OutputRule rule{static_cast<int>(i), operand.row, operand.width, operand.storage.value_or(dtype)};
         bool mentioned = false;
         for (const Kernel& kernel : kernels) {
             const Buffer* buffer = find_buffer(kernel, operand);

@@ -32,7 +32,7 @@ struct LaunchShape {
     int part_edges = 0;     ///< edges of every part but the last, which takes the rest
 };
 
-/// Device memory, 16-byte aligned; a multiple of 4 bytes.
+/// Device memory, 16-byte aligned; a multiple of 2 bytes.
 struct MemoryRange {
     void* data = nullptr;
     std::uint64_t bytes = 0;

@@ -250,7 +250,7 @@ flashtp_status flashtp_program_operand(const flashtp_program* program, int32_t i
         write_struct(operand, "operand",
                      flashtp_operand{0, o.name.c_str(), o.role == Role::input ? FLASHTP_INPUT : FLASHTP_OUTPUT,
                                      static_cast<std::int32_t>(o.row),
-                                     o.dtype == DType::float32 ? FLASHTP_FLOAT32 : FLASHTP_FLOAT64, o.used, o.width});
+                                     static_cast<std::int32_t>(o.dtype), o.used, o.width});
     });
 }
 

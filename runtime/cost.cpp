@@ -23,7 +23,7 @@ Cost cost_of(const Problem& problem, const Lowered& lowered, std::int64_t edges,
     for (const Operand& operand : lowered.edge.operands) {
         if (!uses(lowered, operand)) continue;
         cost.bytes += static_cast<double>(graph.rows(operand.row)) * static_cast<double>(operand.width) *
-                      static_cast<double>(size_of(problem.dtype));
+                      static_cast<double>(size_of(operand.storage.value_or(problem.dtype)));
     }
     if (problem.convolution) cost.bytes += 4.0 * static_cast<double>(edges + nodes + 1);
     const OperationCount count = count_operations(lowered.edge);

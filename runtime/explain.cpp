@@ -20,7 +20,7 @@ Json operands_of(const Lowered& lowered, DType dtype) {
                             {"role", to_string(o.role)},
                             {"row", to_string(o.row)},
                             {"width", o.width},
-                            {"dtype", to_string(dtype)}});
+                            {"dtype", to_string(o.storage.value_or(dtype))}});
     }
     return operands;
 }

@@ -27,7 +27,7 @@ bool is_one_of(Enum value, std::initializer_list<Enum> all) {
 }
 
 bool is_row(Row row) { return is_one_of(row, {Row::edge, Row::sender, Row::receiver, Row::shared}); }
-bool is_dtype(DType dtype) { return is_one_of(dtype, {DType::float32, DType::float64}); }
+bool is_dtype(DType dtype) { return is_one_of(dtype, {DType::float32, DType::float64, DType::bfloat16, DType::float16}); }
 
 void check_kernel(const KernelFacts& kernel, const ArgumentList& arguments, int operands) {
     check(kernel.lanes > 0 && kernel.warps_per_block > 0 && kernel.rows_per_warp > 0, "a kernel without lanes, warps or rows");
@@ -91,7 +91,7 @@ namespace {
 
 std::vector<ProgramOperand> outside(const std::vector<Operand>& operands, DType dtype) {
     std::vector<ProgramOperand> all;
-    for (const Operand& o : operands) all.push_back({o.name, o.role, o.row, o.width, dtype, o.role == Role::output});
+    for (const Operand& o : operands) all.push_back({o.name, o.role, o.row, o.width, o.storage.value_or(dtype), o.role == Role::output});
     return all;
 }
 

@@ -64,13 +64,14 @@ Lowered Program::lower() const {
     return flashtp::lower(parts_.problem, parts_.request, parts_.target, parts_.options, trace);
 }
 
-void Program::check(std::span<void* const> pointers, const GraphView& graph, std::size_t alignment) const {
+void Program::check(std::span<void* const> pointers, const GraphView& graph) const {
     check_counts(graph);
     if (pointers.size() != operands().size()) {
         user_error("{} operand pointers were given; the program has {} operands", pointers.size(), operands().size());
     }
     for (std::size_t i = 0; i < pointers.size(); ++i) {
         const ProgramOperand& operand = operands()[i];
+        const std::size_t alignment = is_cuda() ? 16 : size_of(operand.dtype);
         const bool empty = graph.rows(operand.row) == 0 || operand.width == 0;
         if (!pointers[i] && operand.used && !empty) user_error("the pointer of operand {} is null", operand.name);
         if (reinterpret_cast<std::uintptr_t>(pointers[i]) % alignment != 0) {
@@ -92,7 +93,7 @@ void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, i
     if (is_cuda()) user_error("the program is compiled for {}, not for a CPU", parts_.target.name);
     if (graph.edge_count) user_error("edge_count is for CUDA; it must be null");
     if (threads < 1) user_error("the number of threads is {}; it must be 1 or more", threads);
-    check(operands, graph, size_of(parts_.problem.dtype));
+    check(operands, graph);
     if (parts_.problem.convolution && graph.receivers > 0) {
         const std::int64_t first = graph.row_ptr[0], last = graph.row_ptr[graph.receivers];
         if (first != 0 || last != graph.edges) {
@@ -162,7 +163,7 @@ std::vector<MemoryRange> Program::zeroed(std::span<void* const> operands, const 
 
 void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {
     if (!is_cuda()) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
-    check(operands, graph, 16);
+    check(operands, graph);
     check_for_sums(graph);
     const void* const captured = stream;
     const Modules& loaded = modules(&captured);

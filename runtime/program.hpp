@@ -82,7 +82,7 @@ class Program {
     bool is_cuda() const { return !cpu_; }
     std::int64_t rows_of(std::size_t kernel, const GraphView&) const;
     LaunchShape shape_of(std::size_t kernel, const Module&, const GraphView&) const;
-    void check(std::span<void* const> operands, const GraphView&, std::size_t alignment) const;
+    void check(std::span<void* const> operands, const GraphView&) const;
     void check_for_sums(const GraphView&) const;
     std::vector<MemoryRange> memory_between_kernels(const GraphView&) const;
     std::vector<MemoryRange> zeroed(std::span<void* const> operands, const std::vector<MemoryRange>& between, const GraphView&, bool split) const;

@@ -35,19 +35,12 @@ Graph random_graph(const Problem& problem, const SampleOptions& options, std::mt
 }
 
 void to_dtype(const std::vector<double>& values, DType dtype, std::byte* to) {
-    if (dtype == DType::float64)
-        std::copy(values.begin(), values.end(), reinterpret_cast<double*>(to));
-    else
-        std::transform(values.begin(), values.end(), reinterpret_cast<float*>(to),
-                       [](double v) { return static_cast<float>(v); });
+    for (std::size_t i = 0; i < values.size(); ++i) store_element(to, static_cast<std::int64_t>(i), values[i], dtype);
 }
 
 std::vector<double> from_dtype(const std::byte* from, DType dtype, std::size_t count) {
     std::vector<double> values(count);
-    if (dtype == DType::float64)
-        std::copy_n(reinterpret_cast<const double*>(from), count, values.begin());
-    else
-        std::copy_n(reinterpret_cast<const float*>(from), count, values.begin());
+    for (std::size_t i = 0; i < count; ++i) values[i] = load_element(from, static_cast<std::int64_t>(i), dtype);
     return values;
 }
 
@@ -64,7 +57,7 @@ OutputCheck compare(const Operand& operand, const OracleTensor& expected, const 
         internal_error("output {} has {} components, the oracle's has {}", operand.name, found.size(), expected.value.size());
     }
     for (std::size_t i = 0; i < found.size(); ++i) {
-        const double bound = error_bound(eps, expected.terms[i], expected.magnitude[i]);
+        const double bound = error_bound(eps, expected, i);
         const double ratio = ratio_of(std::fabs(found[i] - expected.value[i]), bound);
         if (i > 0 && ratio <= check.ratio) continue;
         const auto at = static_cast<std::int64_t>(i);
@@ -80,7 +73,7 @@ OutputCheck compare(const Operand& operand, const OracleTensor& expected, const 
 
 std::vector<ProgramOperand> program_operands(const Lowered& lowered, DType dtype) {
     std::vector<ProgramOperand> operands;
-    for (const Operand& o : operands_and_tiles(lowered)) operands.push_back({o.name, o.role, o.row, o.width, dtype, true});
+    for (const Operand& o : operands_and_tiles(lowered)) operands.push_back({o.name, o.role, o.row, o.width, o.storage.value_or(dtype), true});
     return operands;
 }
 
@@ -97,8 +90,7 @@ Sample random_sample(const Problem& problem, const std::vector<Operand>& operand
         if (operand.role != Role::input) continue;
         std::vector<double> values(static_cast<std::size_t>(sample.graph.rows(operand.row) * operand.width));
         for (double& value : values) {
-            value = draw_value(random);
-            if (problem.dtype == DType::float32) value = static_cast<float>(value);
+            value = rounded_to(operand.storage.value_or(problem.dtype), draw_value(random));
         }
         sample.inputs.emplace(operand.name, std::move(values));
     }
@@ -108,7 +100,7 @@ Sample random_sample(const Problem& problem, const std::vector<Operand>& operand
 HostOperands::HostOperands(const std::vector<ProgramOperand>& operands, const Sample& sample) : operands_(operands) {
     for (const ProgramOperand& operand : operands) {
         const auto count = static_cast<std::size_t>(sample.graph.rows(operand.row) * operand.width);
-        // All bits set is a NaN in both types.
+        // All bits set is a NaN in all types.
         std::vector<std::byte>& memory = memory_.emplace_back(count * size_of(operand.dtype), std::byte{0xff});
         const auto input = sample.inputs.find(operand.name);  // tiles are none
         if (input != sample.inputs.end()) to_dtype(input->second, operand.dtype, memory.data());

@@ -28,11 +28,11 @@ struct Sample {
     Graph graph;
     Tensors inputs;
 };
-/// Inputs lie between -1 and 1 and are rounded to the problem's dtype, so that the oracle sees what the kernel sees. A
+/// Inputs lie between -1 and 1 and are rounded to their types in memory, so that the oracle sees what the kernel sees. A
 /// convolution gets random edges (repeated ones and isolated nodes among them); a plain batch has one row an edge.
 Sample random_sample(const Problem&, const std::vector<Operand>& operands, const SampleOptions&);
 
-/// Operands of a program in memory of this host, in its dtype.
+/// Operands of a program in memory of this host, in their types.
 class HostOperands {
   public:
     /// Outputs start as NaN: what a program does not write shows.

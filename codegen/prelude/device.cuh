@@ -173,7 +173,7 @@ __device__ __forceinline__ void reduce_through(T* scratch, T (&v)[n], int lane, 
 // dependent launch, SM90), and waits for it before it writes.
 struct Range {
     uint4* data;
-    u64 bytes;  // a multiple of 4
+    u64 bytes;  // a multiple of 2
 };
 struct Ranges {
     Range range[16];
@@ -191,7 +191,7 @@ __device__ __forceinline__ void zero(const Ranges& ranges) {
     const Range range = ranges.range[blockIdx.y];
     const u64 vectors = range.bytes / 16, first = blockIdx.x * u64(blockDim.x) + threadIdx.x;
     for (u64 i = first; i < vectors; i += gridDim.x * u64(blockDim.x)) range.data[i] = uint4{0, 0, 0, 0};
-    if (first < range.bytes % 16 / 4) reinterpret_cast<u32*>(range.data + vectors)[first] = 0;
+    if (first < range.bytes % 16 / 2) reinterpret_cast<unsigned short*>(range.data + vectors)[first] = 0;
 }
 
 // ---- receivers that several warps share ---------------------------------------------------------------------------------------
@@ -260,8 +260,8 @@ __device__ __forceinline__ void copy_vectors(u32 shared, u64 global, int member)
     }
 }
 // A team of lanes copies `count` elements, `vector` at a time.
-template <int count, int vector, int team, class T>
-__device__ __forceinline__ void copy_elements(T* shared, const T* global, int lane) {
+template <int count, int vector, int team, class Word, class T>
+__device__ __forceinline__ void copy_elements(Word* shared, const T* global, int lane) {
     static_assert(count % vector == 0, "whole vectors");
     constexpr int bytes = vector * static_cast<int>(sizeof(T));
     const int member = lane % team;

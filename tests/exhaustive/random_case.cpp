@@ -64,6 +64,16 @@ Target draw_target(std::mt19937_64& rng) {
     return cpu_target(one_of<std::string>(rng, {"x86-64-v2", "x86-64-v3", "x86-64-v4"}));
 }
 
+/// Half of the float32 problems store weights, harmonics or both in two bytes.
+void draw_storage(std::mt19937_64& rng, Problem& problem, const Target& target) {
+    if (problem.dtype != DType::float32 || draw_bool(rng)) return;
+    // Without F16C, as in x86-64-v2, float16 is refused.
+    const bool halves = target.name != "cpu:x86-64-v2";
+    const auto two_bytes = [&] { return halves && draw_bool(rng) ? DType::float16 : DType::bfloat16; };
+    if (draw_bool(rng, 0.7) && !problem.radial) problem.dtype_weights = two_bytes();
+    if (draw_bool(rng)) problem.dtype_in2 = two_bytes();
+}
+
 ScheduleKnobs draw_knobs(std::mt19937_64& rng, ScheduleKnobs knobs) {
     knobs.max_channels_per_lane = one_of(rng, {1, 2, 4});
     knobs.stages = one_of(rng, {0, 1, 2, 3, 4});
@@ -99,6 +109,7 @@ RandomCase random_case(std::uint64_t seed) {
     drawn.graph = draw_graph(rng);
     drawn.target = draw_target(rng);
     drawn.run = draw_run(rng, drawn);
+    draw_storage(rng, drawn.problem, drawn.target);
     return drawn;
 }
 

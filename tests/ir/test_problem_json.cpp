@@ -113,6 +113,8 @@ TEST_CASE("json: every key is read") {
         {"deterministic", "true", [](const Problem& p) { return p.deterministic; }},
         {"strict", "true", [](const Problem& p) { return p.strict; }},
         {"dtype", "\"float64\"", [](const Problem& p) { return p.dtype == DType::float64; }},
+        {"dtype_in2", "\"float16\"", [](const Problem& p) { return p.dtype_in2 == DType::float16; }},
+        {"dtype_weights", "\"bfloat16\"", [](const Problem& p) { return p.dtype_weights == DType::bfloat16; }},
         {"layout_in1", "\"ir_mul\"", [](const Problem& p) { return p.layout_in1 == Layout::ir_mul; }},
         {"layout_in2", "\"ir_mul\"", [](const Problem& p) { return p.layout_in2 == Layout::ir_mul; }},
         {"layout_out", "\"ir_mul\"", [](const Problem& p) { return p.layout_out == Layout::ir_mul; }},
@@ -149,7 +151,7 @@ TEST_CASE("json: canonical form has every key, in order, and does not depend on 
           R"({"name":"a","irreps_in1":"4x0e+2x1o","irreps_in2":"1x0e+1x1o","irreps_out":"4x0e+4x1o",)"
           R"("instructions":[[0,0,0,"uvu",true,1.0]],"in1_var":[0.1,1e-07],"in2_var":null,"out_var":null,)"
           R"("irrep_normalization":"component","path_normalization":"element","shared_weights":false,"radial":null,)"
-          R"("convolution":true,"deterministic":false,"strict":false,"dtype":"float32",)"
+          R"("convolution":true,"deterministic":false,"strict":false,"dtype":"float32","dtype_in2":null,"dtype_weights":null,)"
           R"("layout_in1":"mul_ir","layout_in2":"mul_ir","layout_out":"mul_ir"})");
     std::vector<std::string_view> keys;
     const auto object = nlohmann::ordered_json::parse(to_json(problem));
@@ -276,6 +278,9 @@ TEST_CASE("json: an ir_config layer") {
     std::string with_others = small_layer;
     with_others.insert(1, R"("sc": ["4x0e", "2x0e", "8x0e"], "name": 7, "anything": {"x": [null]}, )");
     CHECK(parse_problem(with_others) == problem);
+    std::string with_known = small_layer;
+    with_known.insert(1, R"("radial": {"hidden": 8}, )");
+    CHECK(contains(error_of([&] { parse_problem(with_known); }), "\"radial\" beside \"tp\": the short form has no other keys"));
     CHECK(contains(error_of([&] { parse_problem(R"({"tp": ["4x0e", "1x0e", "4x0e"]})"); }),
                    "tp: must be a list [irreps_in1, irreps_in2, irreps_out, instructions]"));
     CHECK(contains(error_of([&] { parse_problem(R"({"tp": ["4x0e", "1x0e", "4x0o", [[0, 0, 0, "uvu", true]]]})"); }),

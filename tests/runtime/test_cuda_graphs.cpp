@@ -4,8 +4,11 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <memory>
+#include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "compiler/pipeline.hpp"
 #include "compiler/trace.hpp"

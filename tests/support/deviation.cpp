@@ -22,7 +22,7 @@ Deviation deviation_of(const std::string& name, const OracleTensor& expected, co
     }
     Deviation worst;
     for (std::size_t n = 0; n < actual.size(); ++n) {
-        const double bound = error_bound(eps, expected.terms[n], expected.magnitude[n]);
+        const double bound = error_bound(eps, expected, n);
         const double ratio = ratio_of(std::abs(actual[n] - expected.value[n]), bound);
         if (ratio <= worst.ratio) continue;
         worst = {ratio, fmt::format("{}[{}]: {}, not {}", name, n, actual[n], expected.value[n])};

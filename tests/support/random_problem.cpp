@@ -197,16 +197,13 @@ Graph random_graph(std::mt19937_64& rng, const Problem& problem, const GraphOpti
     return graph;
 }
 
-Tensors random_tensors(const std::vector<Operand>& operands, const Graph& graph, std::mt19937_64& rng, DType rounded_to) {
+Tensors random_tensors(const std::vector<Operand>& operands, const Graph& graph, std::mt19937_64& rng, DType arithmetic) {
     Tensors tensors;
     for (const Operand& operand : operands) {
         if (operand.role != Role::input) continue;
         std::vector<double>& values = tensors[operand.name];
         values.resize(static_cast<std::size_t>(graph.rows(operand.row) * operand.width));
-        for (double& value : values) {
-            value = draw_value(rng);
-            if (rounded_to == DType::float32) value = static_cast<float>(value);
-        }
+        for (double& value : values) value = rounded_to(operand.storage.value_or(arithmetic), draw_value(rng));
     }
     return tensors;
 }

@@ -43,8 +43,8 @@ struct GraphOptions {
 /// For a convolution: repeated edges, and (with more than one receiver) at least one receiver without an edge.
 Graph random_graph(std::mt19937_64&, const Problem&, const GraphOptions& = {});
 
-/// Values between -1 and 1, rounded to the type, for every input operand.
-Tensors random_tensors(const std::vector<Operand>&, const Graph&, std::mt19937_64&, DType rounded_to);
+/// Values between -1 and 1, rounded to their type in memory, for every input operand.
+Tensors random_tensors(const std::vector<Operand>&, const Graph&, std::mt19937_64&, DType arithmetic);
 
 /// Uniform integer in [0, n), n > 0.
 std::int64_t draw(std::mt19937_64&, std::int64_t n);

@@ -24,8 +24,8 @@ class OperandMemory {
         : operands_(operands), dtype_(experiment.problem.dtype) {
         for (const Operand& operand : operands) {
             const auto elements = static_cast<std::size_t>(experiment.graph.rows(operand.row) * operand.width);
-            memory_.emplace_back(elements * size_of(dtype_));
-            if (operand.role == Role::input && !operand.tile) fill(memory_.back(), experiment.inputs.at(operand.name));
+            memory_.emplace_back(elements * size_of(dtype_of(operand)));
+            if (operand.role == Role::input && !operand.tile) fill(operand, memory_.back(), experiment.inputs.at(operand.name));
         }
     }
 
@@ -37,7 +37,7 @@ class OperandMemory {
 
     InterpreterBuffer buffer(std::size_t operand) const {
         const GuardedMemory& m = memory_[operand];
-        return {m.data(), static_cast<std::int64_t>(m.size() / size_of(dtype_))};
+        return {m.data(), static_cast<std::int64_t>(m.size() / size_of(dtype_of(operands_[operand])))};
     }
 
     std::size_t find(const std::string& name) const {
@@ -49,28 +49,21 @@ class OperandMemory {
     Tensors outputs() const {
         Tensors tensors;
         for (std::size_t o = 0; o < operands_.size(); ++o)
-            if (operands_[o].role == Role::output) tensors[operands_[o].name] = read(memory_[o]);
+            if (operands_[o].role == Role::output) tensors[operands_[o].name] = read(operands_[o], memory_[o]);
         return tensors;
     }
 
   private:
-    void fill(const GuardedMemory& m, const std::vector<double>& values) const {
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            if (dtype_ == DType::float64)
-                reinterpret_cast<double*>(m.data())[i] = values[i];
-            else
-                reinterpret_cast<float*>(m.data())[i] = static_cast<float>(values[i]);
-        }
+    DType dtype_of(const Operand& operand) const { return operand.storage.value_or(dtype_); }
+
+    void fill(const Operand& operand, const GuardedMemory& m, const std::vector<double>& values) const {
+        for (std::size_t i = 0; i < values.size(); ++i)
+            store_element(m.data(), static_cast<std::int64_t>(i), values[i], dtype_of(operand));
     }
 
-    std::vector<double> read(const GuardedMemory& m) const {
-        std::vector<double> values(m.size() / size_of(dtype_));
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            if (dtype_ == DType::float64)
-                values[i] = reinterpret_cast<const double*>(m.data())[i];
-            else
-                values[i] = reinterpret_cast<const float*>(m.data())[i];
-        }
+    std::vector<double> read(const Operand& operand, const GuardedMemory& m) const {
+        std::vector<double> values(m.size() / size_of(dtype_of(operand)));
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = load_element(m.data(), static_cast<std::int64_t>(i), dtype_of(operand));
         return values;
     }
 

@@ -22,7 +22,7 @@ struct Experiment {
     Problem problem;
     Request request;
     Graph graph;
-    Tensors inputs;  ///< rounded to the problem's dtype
+    Tensors inputs;  ///< rounded to their types in memory
     std::map<std::string, OracleTensor> expected;
 
     Experiment(const Problem&, const Request&, const GraphOptions&, std::uint64_t seed);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -39,14 +40,23 @@ std::vector<std::byte> pattern(DType dtype) {
     std::mt19937_64 random(2);
     for (std::size_t i = 0; i < count; ++i) {
         const double value = static_cast<double>(random() >> 11) * 0x1p-52 - 1;
-        const auto single = static_cast<float>(value);
-        if (dtype == DType::float32)
-            std::memcpy(bytes.data() + 4 * i, &single, 4);
-        else
-            std::memcpy(bytes.data() + 8 * i, &value, 8);
+        store_element(bytes.data(), static_cast<std::int64_t>(i), value, dtype);
     }
     return bytes;
 }
+
+/// Made once for each type.
+class Patterns {
+  public:
+    const std::vector<std::byte>& of(DType dtype) {
+        std::vector<std::byte>& made = made_[dtype];
+        if (made.empty()) made = pattern(dtype);
+        return made;
+    }
+
+  private:
+    std::map<DType, std::vector<std::byte>> made_;
+};
 
 /// Calls copy(offset, bytes) for consecutive pieces of at most `piece` bytes.
 template <class Copy>
@@ -60,11 +70,12 @@ std::vector<double> time_on_cpu(const Program& program, const BenchGraph& wanted
                                 Stopwatch stopwatch) {
     const Graph graph = graph_of(program.problem(), wanted);
     const ReceiverIndex index = receiver_index(graph);
-    const std::vector<std::byte> values = pattern(program.problem().dtype);
+    Patterns patterns;
     std::vector<std::vector<CacheLine>> memory;
     std::vector<void*> pointers;
     for (const ProgramOperand& operand : program.operands()) {
         const std::size_t bytes = bytes_of(operand, graph);
+        const std::vector<std::byte>& values = patterns.of(operand.dtype);
         auto& data = memory.emplace_back(bytes / sizeof(CacheLine) + 1);
         in_pieces(bytes, values.size(), [&](std::size_t at, std::size_t size) {
             std::memcpy(reinterpret_cast<std::byte*>(data.data()) + at, values.data(), size);
@@ -85,9 +96,10 @@ std::vector<double> time_on_cpu(const Program& program, const BenchGraph& wanted
 CudaBench::CudaBench(const Program& program, const BenchGraph& wanted)
     : graph_(graph_of(program.problem(), wanted)), profiled_(wanted.profiled) {
     const ReceiverIndex index = receiver_index(graph_, program.plan().deterministic);
-    const std::vector<std::byte> values = pattern(program.problem().dtype);
+    Patterns patterns;
     for (const ProgramOperand& operand : program.operands()) {
         DeviceBuffer& data = memory_.emplace_back(bytes_of(operand, graph_));
+        const std::vector<std::byte>& values = patterns.of(operand.dtype);
         in_pieces(data.bytes(), values.size(), [&](std::size_t at, std::size_t size) { data.upload(values.data(), size, at); });
     }
     row_ptr_ = DeviceBuffer::copy_of(std::span(index.row_ptr));

@@ -3,8 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
+#include <optional>
 #include <set>
+#include <string_view>
+
+#include <fmt/ranges.h>
 
 #include "compiler/trace.hpp"
 #include "ir/error.hpp"
@@ -14,13 +19,24 @@
 namespace flashtp::tools {
 namespace {
 
+std::optional<DType> dtype_named(const char* option, const std::string& name, std::initializer_list<DType> all) {
+    if (name.empty()) return {};
+    std::vector<std::string_view> names;
+    for (const DType dtype : all) {
+        names.push_back(to_string(dtype));
+        if (names.back() == name) return dtype;
+    }
+    user_error("{} is \"{}\"; it must be {}", option, name, fmt::join(names, " or "));
+}
+
 void apply(const RequestOptions& options, Problem& problem) {
     problem.deterministic |= options.deterministic;
     problem.strict |= options.strict;
-    const std::string& dtype = options.dtype;
-    if (dtype.empty()) return;
-    if (dtype != "float32" && dtype != "float64") user_error("--dtype is \"{}\"; it must be float32 or float64", dtype);
-    problem.dtype = dtype == "float32" ? DType::float32 : DType::float64;
+    if (const auto dtype = dtype_named("--dtype", options.dtype, {DType::float32, DType::float64})) problem.dtype = *dtype;
+    const auto storage = {DType::float32, DType::float64, DType::bfloat16, DType::float16};
+    if (const auto dtype = dtype_named("--dtype-in2", options.dtype_in2, storage)) problem.dtype_in2 = dtype;
+    if (const auto dtype = dtype_named("--dtype-weights", options.dtype_weights, storage)) problem.dtype_weights = dtype;
+    validate(problem);
 }
 
 /// The layer without its name: what makes two layers the same.
@@ -50,6 +66,8 @@ void add_request_options(CLI::App& command, RequestOptions& options) {
     command.add_option("--outputs", options.outputs, "subset of the order's outputs, such as d_x,d_y")->delimiter(',');
     command.add_option("--absent", options.absent, "cotangents that are zero, such as t_w")->delimiter(',');
     command.add_option("--dtype", options.dtype, "float32 or float64 instead of what the spec says");
+    command.add_option("--dtype-in2", options.dtype_in2, "type of y in memory, as the key of a specification");
+    command.add_option("--dtype-weights", options.dtype_weights, "type of w and of gradients in it in memory, as the key of a specification");
     command.add_flag("--deterministic", options.deterministic, "as the key of a specification");
     command.add_flag("--strict", options.strict, "as the key of a specification");
     command.add_option("--schedule", options.schedule_file, "a schedule as JSON (see emit --level schedule)");

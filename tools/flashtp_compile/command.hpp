@@ -49,14 +49,14 @@ void add_cache_directory(CLI::App&, std::string& directory);
 /// Which derivative, and what the scheduler is told.
 struct RequestOptions {
     std::vector<std::string> outputs, absent;
-    std::string dtype, schedule_file, factoring;
+    std::string dtype, dtype_in2, dtype_weights, schedule_file, factoring;
     bool general = false, deterministic = false, strict = false;
 };
 void add_request_options(CLI::App&, RequestOptions&);
 Request request_of(const RequestOptions&, int order);
 LoweringOptions lowering_options(const RequestOptions&);
 
-/// Every distinct layer of the given FILE and FILE:N, with --dtype, --deterministic and --strict applied. Layers that differ in name only are one.
+/// Every distinct layer of the given FILE and FILE:N, with --dtype and its like, --deterministic and --strict applied. Layers that differ in name only are one.
 std::vector<Problem> load_layers(const std::vector<std::string>& specs, const RequestOptions&);
 /// The one layer of a SPEC; a file with several throws UserError.
 Problem load_layer(const std::string& spec, const RequestOptions&);

@@ -1,4 +1,5 @@
 // verify: every component of every output against the oracle.
+#include <cmath>
 #include <cstdio>
 
 #include <nlohmann/json.hpp>
@@ -37,6 +38,7 @@ struct Row {
     const Problem& problem;
     int order;
     OutputCheck check;
+    double relative = 0;  ///< error of the whole tensor, against inputs that were not rounded for storage
 };
 
 Tensors compute(Engine& engine, const VerifyOptions& options, const Problem& problem, const Request& request,
@@ -50,10 +52,35 @@ Tensors compute(Engine& engine, const VerifyOptions& options, const Problem& pro
     return target.platform == Platform::cuda ? run_on_cuda(*program, sample) : run_on_cpu(*program, sample, engine.threads());
 }
 
-std::vector<OutputCheck> check(Engine& engine, const VerifyOptions& options, const Problem& problem, const Request& request) {
+/// Frobenius norms: of the error, over that of what is expected.
+double relative_error(const std::vector<double>& found, const std::vector<double>& expected) {
+    double error = 0, all = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        error += (found[i] - expected[i]) * (found[i] - expected[i]);
+        all += expected[i] * expected[i];
+    }
+    return error == 0 ? 0 : std::sqrt(error / all);
+}
+
+/// The same draws, of the arithmetic's type.
+Expected expect_unrounded(Problem problem, const Request& request, const SampleOptions& options) {
+    problem.dtype_in2 = problem.dtype_weights = {};
+    return expect(problem, request, random_sample(problem, operands_of(problem, request), options));
+}
+
+std::vector<Row> check(Engine& engine, const VerifyOptions& options, const Problem& problem, int order) {
+    const Request request = request_of(options.request, order);
     const Sample sample = random_sample(problem, operands_of(problem, request), options.sample);
     const Tensors found = compute(engine, options, problem, request, sample);
-    return compare(expect(problem, request, sample), found, epsilon(problem.dtype));
+    const Expected expected = expect(problem, request, sample);
+    const bool stored = problem.dtype_in2 || problem.dtype_weights;
+    const Expected unrounded = stored ? expect_unrounded(problem, request, options.sample) : expected;
+    std::vector<Row> rows;
+    for (OutputCheck& c : compare(expected, found, epsilon(problem.dtype))) {
+        const double relative = relative_error(found.at(c.output), unrounded.outputs.at(c.output).value);
+        rows.push_back({problem, order, std::move(c), relative});
+    }
+    return rows;
 }
 
 std::string name_of(const Problem& problem) { return problem.name.empty() ? "(unnamed)" : problem.name; }
@@ -73,7 +100,7 @@ std::vector<std::string> cells(const Row& row) {
                                                 : fmt::format("{}[{}][{}] = {:.9g}, oracle {:.9g}, bound {:.2g}", c.output, c.row,
                                                               c.column, c.found, c.expected, c.bound);
     return {fmt::to_string(row.order), c.output, grouped(c.components), fmt::format("{:.4f}", c.ratio),
-            c.ok() ? "yes" : "NO",     worst};
+            c.ok() ? "yes" : "NO",     fmt::format("{:.2g}", row.relative), worst};
 }
 
 nlohmann::json to_json(const Row& row) {
@@ -81,11 +108,12 @@ nlohmann::json to_json(const Row& row) {
     // JSON has no infinity: null says that the bound was missed by any measure.
     return {{"layer", name_of(row.problem)}, {"order", row.order}, {"output", c.output}, {"components", c.components},
             {"error_over_bound", c.ratio},   {"row", c.row},       {"column", c.column}, {"found", c.found},
-            {"expected", c.expected},        {"bound", c.bound},   {"ok", c.ok()}};
+            {"expected", c.expected},        {"bound", c.bound},   {"ok", c.ok()},
+            {"relative_error", row.relative}};
 }
 
 void print_table(const VerifyOptions& options, const Problem& problem, const std::vector<Row>& rows) {
-    Table table({"order", "output", "components", "error/bound", "ok", "nearest to its bound"});
+    Table table({"order", "output", "components", "error/bound", "ok", "relative error", "nearest to its bound"});
     for (const Row& row : rows) table.add(cells(row));
     fmt::print("{}{}", heading(options, problem), table.text());
     std::fflush(stdout);
@@ -99,8 +127,8 @@ int run(const VerifyOptions& options) {
     for (const Problem& problem : layers) {
         std::vector<Row> rows;
         for (const int order : options.orders) {
-            for (OutputCheck& c : check(engine, options, problem, request_of(options.request, order))) {
-                rows.push_back({problem, order, std::move(c)});
+            for (Row& row : check(engine, options, problem, order)) {
+                rows.push_back(std::move(row));
                 ++outputs;
                 failed += !rows.back().check.ok();
                 if (options.json) results.push_back(to_json(rows.back()));

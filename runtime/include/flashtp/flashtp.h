@@ -128,7 +128,7 @@ FLASHTP_API void flashtp_program_destroy(flashtp_program *program);
 FLASHTP_API flashtp_status flashtp_check_problem(const char *problem);
 
 enum { FLASHTP_INPUT = 0, FLASHTP_OUTPUT = 1 };
-enum { FLASHTP_FLOAT32 = 0, FLASHTP_FLOAT64 = 1 };
+enum { FLASHTP_FLOAT32 = 0, FLASHTP_FLOAT64 = 1, FLASHTP_BFLOAT16 = 2, FLASHTP_FLOAT16 = 3 };
 /* What a row of an operand belongs to: its number of rows is that of the graph, and 1 for shared operands. */
 enum { FLASHTP_ROW_EDGE = 0, FLASHTP_ROW_SENDER = 1, FLASHTP_ROW_RECEIVER = 2, FLASHTP_ROW_SHARED = 3 };
 
