@@ -213,6 +213,7 @@ TEST_CASE("a convolution's kernels take the number of edges from row_ptr alone")
 TEST_CASE("cuda: a captured graph follows the number of edges in device memory") {
     if (!device_or_skip()) return;
     const GraphApi api;
+    const CurrentContext current;
     Engine engine(memory_only());
     for (const bool convolution : {true, false}) {
         for (const int order : {0, 1, 2}) {
