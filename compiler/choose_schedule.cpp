@@ -108,6 +108,7 @@ class Scheduler {
     }
 
     int copies_within_registers(const PathGroup& group) const {
+        if (target_.platform == Platform::cpu && group.lane_extent < knobs_.split_extent) return 1;
         const GroupCost cost = cost_of(group, program_);
         int copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
         while (copies > 1 && knobs_.register_budget && cost.registers(copies) > knobs_.register_budget) copies /= 2;
@@ -228,8 +229,10 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     if (target.platform == Platform::cpu) {
         // Two vectors of channels share what an edge costs once (indices, prefetches, harmonics) and read whole cache lines, of which
         // float64 needs twice as many. In float32 forward gains nothing, and beyond backward the loop would outgrow the cache of
-        // decoded instructions.
-        knobs.max_channels_per_lane = request.order == 1 || compute == DType::float64 ? 2 : 1;
+        // decoded instructions: there two vectors pay only where rows are so long that the halves of a line do not both stay cached.
+        const bool wide = compute == DType::float64;
+        knobs.max_channels_per_lane = request.order == 1 || wide ? 2 : 1;
+        if (wide && request.order >= 2) knobs.split_extent = 256;
         knobs.warps_per_block = 1;
         constexpr int operations[] = {500, 1000, 800, 800};  // loops that stay in that cache
         knobs.operations_per_task = operations[request.order];

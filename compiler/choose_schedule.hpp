@@ -16,7 +16,7 @@ namespace flashtp {
 struct ScheduleKnobs {
     int max_channels_per_lane = 4;
     int register_budget = 0;       ///< registers a lane may hold in accumulators and inputs
-    int split_extent = 0;          ///< a lane axis this long is split by paths until all its channel copies fit; 0: never
+    int split_extent = 0;          ///< a lane axis this long keeps all its channel copies, split by paths until they fit; 0: never
     int operations_per_task = 0;   ///< straight-line multiply-adds of a task, all channel copies together
     int operations_per_kernel = 0; ///< of all its tasks; with more, they are shared out to several kernels, which compile on their own
     bool staged = true;            ///< rows pass through shared memory; else direct loads and stores
