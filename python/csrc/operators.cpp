@@ -21,7 +21,7 @@ std::vector<Tensor> tensor_product(std::vector<Tensor> operands, std::vector<Ten
 
 /// The number of a problem. Throws std::invalid_argument with the rule that it breaks.
 std::int64_t check_problem(std::string problem) {
-    if (flashtp_check_problem(with_dtype(problem, true).c_str()) != FLASHTP_OK)
+    if (flashtp_check_problem(with_types(problem, {ScalarType::Double, ScalarType::Double, ScalarType::Double}).c_str()) != FLASHTP_OK)
         throw std::invalid_argument(flashtp_last_message());
     return problem_number(problem);
 }

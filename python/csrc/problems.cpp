@@ -30,6 +30,14 @@ std::int64_t named_number(std::string_view name) {
     return number;
 }
 
+std::string key_text(const std::string& key, ScalarType type) {
+    const char* const name = type == ScalarType::Double     ? "float64"
+                             : type == ScalarType::BFloat16 ? "bfloat16"
+                             : type == ScalarType::Half     ? "float16"
+                                                            : "float32";
+    return '"' + key + "\":\"" + name + "\",";
+}
+
 }  // namespace
 
 std::int64_t problem_number(std::string_view text) {
@@ -53,11 +61,13 @@ const std::string& problem_text(std::int64_t number) {
     return all.texts[static_cast<std::size_t>(number)];
 }
 
-std::string with_dtype(const std::string& problem, bool float64) {
+std::string with_types(const std::string& problem, const Types& types) {
     const std::size_t brace = problem.find('{');
     if (brace == std::string::npos) return problem;
-    return problem.substr(0, brace + 1) + (float64 ? R"("dtype":"float64",)" : R"("dtype":"float32",)") +
-           problem.substr(brace + 1);
+    std::string keys = key_text("dtype", types.x);
+    if (types.y != types.x) keys += key_text("dtype_in2", types.y);
+    if (types.w != types.x) keys += key_text("dtype_weights", types.w);
+    return problem.substr(0, brace + 1) + keys + problem.substr(brace + 1);
 }
 
 }  // namespace flashtp::torch_operators

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "exported.hpp"
+#include "tensors.hpp"
 
 namespace flashtp::torch_operators {
 
@@ -16,7 +17,16 @@ FLASHTP_TORCH_EXPORT std::int64_t problem_number(std::string_view text_or_name);
 /// Stays valid. Throws std::invalid_argument for a number that is not given out.
 FLASHTP_TORCH_EXPORT const std::string& problem_text(std::int64_t number);
 
-/// A specification with its dtype.
-std::string with_dtype(const std::string& problem, bool float64);
+/// Element types of x, of y and of weights. Radial layers have no weights in memory, and theirs is that of x.
+struct Types {
+    ScalarType x = ScalarType::Float, y = ScalarType::Float, w = ScalarType::Float;
+
+    bool operator==(const Types&) const = default;
+    /// Of an operand or output by name; a gradient or cotangent has the type of what it belongs to.
+    ScalarType of(std::string_view name) const { return name.ends_with('y') ? y : name.ends_with('w') ? w : x; }
+};
+
+/// A specification with its types.
+std::string with_types(const std::string& problem, const Types&);
 
 }  // namespace flashtp::torch_operators

@@ -19,7 +19,9 @@ struct HashKey {
         const auto& [problem, order, outputs, absent] = key.request;
         const auto where = static_cast<std::int64_t>(key.size) + 4 * (key.device + 1);
         const auto rest = static_cast<std::size_t>(order + 4 * outputs + 512 * absent + 65536 * where);
-        return (static_cast<std::size_t>(problem) << 32 ^ (2 * rest + key.float64)) * 0x9e3779b97f4a7c15u;
+        return (static_cast<std::size_t>(problem) << 32 ^ (8 * rest + static_cast<std::size_t>(key.types.x) + 2 * static_cast<std::size_t>(key.types.y) +
+                                                                           3 * static_cast<std::size_t>(key.types.w))) *
+               0x9e3779b97f4a7c15u;
     }
 };
 
@@ -37,7 +39,7 @@ Programs& programs() {
 std::unique_ptr<CompiledProgram> compile(const ProgramKey& key, std::int64_t edges) {
     if (key.device >= 0) load_nvrtc_of_torch();
     const int order = static_cast<int>(key.request.order);
-    const std::string problem = with_dtype(problem_text(key.request.problem), key.float64);
+    const std::string problem = with_types(problem_text(key.request.problem), key.types);
     const OrderNames& names = names_of(order, key.sources);
     const std::string outputs = chosen(names.outputs, key.request.outputs);
     const std::string absent = chosen(std::span(names.inputs).subspan(names.first_optional), key.request.absent);

@@ -6,6 +6,7 @@
 
 #include "flashtp/flashtp.h"
 #include "compiler/size_class.hpp"
+#include "problems.hpp"
 
 namespace flashtp::torch_operators {
 
@@ -21,7 +22,7 @@ struct Request {
 struct ProgramKey {
     Request request;
     std::size_t sources = 0;  ///< of the problem: they decide what the request's masks mean
-    bool float64 = false;
+    Types types;
     int device = -1;  ///< CUDA device; -1: CPU
     SizeClass size = SizeClass::large;
 

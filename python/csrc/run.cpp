@@ -63,7 +63,34 @@ Rows rows_of(Views operands, Views index) {
     return {index[1].rows(), operands[0].rows(), index[0].rows() - 1};
 }
 
-void check_operand(TensorView tensor, const flashtp_operand& operand, const Rows& rows, TensorView like) {
+/// Throws for types that no kernel has.
+Types types_of(Views operands, std::size_t sources) {
+    Types types;
+    types.x = operands[0].dtype();
+    if (types.x != ScalarType::Float && types.x != ScalarType::Double)
+        throw std::invalid_argument("flashtp: x is " + operands[0].dtype_text() + "; it must be float32 or float64");
+    const auto stored = [&](std::size_t i, const char* name) {
+        const ScalarType type = i < operands.size() ? operands[i].dtype() : types.x;
+        const bool two_bytes = type == ScalarType::BFloat16 || type == ScalarType::Half;
+        if (type != types.x && !(two_bytes && types.x == ScalarType::Float))
+            throw std::invalid_argument(std::string("flashtp: ") + name + " is " + operands[i].dtype_text() + " and x is " +
+                                        operands[0].dtype_text() + "; all operands must have one dtype, but that y and w may be " +
+                                        "bfloat16 or float16 beside float32");
+        return type;
+    };
+    constexpr std::size_t with_weights = 3;
+    types.y = stored(1, "y");
+    types.w = sources == with_weights ? stored(2, "w") : types.x;
+    return types;
+}
+
+/// What kernels read and write: sums in memory are of the type of x.
+ScalarType kernel_type(const flashtp_operand& operand) {
+    constexpr ScalarType types[] = {ScalarType::Float, ScalarType::Double, ScalarType::BFloat16, ScalarType::Half};
+    return types[operand.dtype];
+}
+
+void check_operand(TensorView tensor, const flashtp_operand& operand, const Rows& rows, TensorView like, const Types& types) {
     const auto name = [&] { return "flashtp: " + std::string(operand.name); };
     const auto shape = tensor.shape();
     if (shape.size() != 2 || shape[0] != rows.of(operand.row) || shape[1] != operand.width) {
@@ -71,9 +98,9 @@ void check_operand(TensorView tensor, const flashtp_operand& operand, const Rows
                                     std::to_string(rows.of(operand.row)) + ", " + std::to_string(operand.width) + "], " +
                                     row_name(operand.row));
     }
-    if (tensor.dtype() != like.dtype()) {
-        throw std::invalid_argument(name() + " is " + tensor.dtype_text() + " and x is " + like.dtype_text() +
-                                    "; all operands must have one dtype");
+    if (const ScalarType wanted = types.of(operand.name); tensor.dtype() != wanted) {
+        throw std::invalid_argument(name() + " is " + tensor.dtype_text() + "; it must be " + torch::headeronly::toString(wanted) +
+                                    ", like what it belongs to; all operands must have one dtype, but for y and w");
     }
     if (tensor.device() != like.device())
         throw std::invalid_argument(name() + " is on " + tensor.device().text() + " and x is on " + like.device().text());
@@ -85,7 +112,7 @@ struct Arrays {
     std::vector<void*> pointers;
 };
 
-Arrays arrays_for(const CompiledProgram& program, Views operands, const Rows& rows) {
+Arrays arrays_for(const CompiledProgram& program, Views operands, const Rows& rows, const Types& types) {
     if (operands.size() != program.inputs.size()) {
         throw std::invalid_argument("flashtp: there are " + std::to_string(operands.size()) + " operands; the problem has " +
                                     std::to_string(program.inputs.size()));
@@ -95,11 +122,13 @@ Arrays arrays_for(const CompiledProgram& program, Views operands, const Rows& ro
     arrays.outputs.reserve(program.outputs.size());
     arrays.pointers.reserve(operands.size() + program.outputs.size());
     for (std::size_t i = 0; i < operands.size(); ++i) {
-        check_operand(operands[i], program.inputs[i], rows, x);
-        arrays.pointers.push_back(dense_data(operands[i], arrays.copies));
+        check_operand(operands[i], program.inputs[i], rows, x, types);
+        const bool converts = operands[i].dtype() != kernel_type(program.inputs[i]);
+        if (converts) arrays.copies.push_back(converted(operands[i], kernel_type(program.inputs[i])));
+        arrays.pointers.push_back(converts ? arrays.copies.back().data_ptr() : dense_data(operands[i], arrays.copies));
     }
     for (const flashtp_operand& output : program.outputs) {
-        arrays.outputs.push_back(empty(x.device(), x.dtype(), {rows.of(output.row), output.width}));
+        arrays.outputs.push_back(empty(x.device(), kernel_type(output), {rows.of(output.row), output.width}));
         arrays.pointers.push_back(arrays.outputs.back().data_ptr());
     }
     return arrays;
@@ -156,11 +185,16 @@ std::vector<Tensor> run_request(const Request& request, Views operands, Views in
     const OnDevice device(x.device());
     const std::size_t sources = source_count(static_cast<int>(request.order), request.absent, operands.size());
     const Rows rows = rows_of(operands, index);
-    const ProgramKey key{request, sources, is_float64(x), device.index(), size_class(rows.edges)};
+    const Types types = types_of(operands, sources);
+    const ProgramKey key{request, sources, types, device.index(), size_class(rows.edges)};
     const CompiledProgram& program = program_for(key, rows.edges);
-    Arrays arrays = arrays_for(program, operands, rows);
+    Arrays arrays = arrays_for(program, operands, rows, types);
     launch(program, arrays, graph_of(index, rows), rows, device);
     launches.fetch_add(1, std::memory_order_relaxed);
+    for (std::size_t i = 0; i < arrays.outputs.size(); ++i) {
+        const ScalarType wanted = types.of(program.outputs[i].name);
+        if (kernel_type(program.outputs[i]) != wanted) arrays.outputs[i] = converted(arrays.outputs[i], wanted);
+    }
     return std::move(arrays.outputs);
 }
 

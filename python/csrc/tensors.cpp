@@ -87,13 +87,6 @@ std::string TensorView::shape_text() const {
 
 std::string TensorView::dtype_text() const { return torch::headeronly::toString(dtype()); }
 
-bool is_float64(TensorView tensor) {
-    const ScalarType type = tensor.dtype();
-    if (type == ScalarType::Double) return true;
-    if (type == ScalarType::Float) return false;
-    throw std::invalid_argument("flashtp: x is " + tensor.dtype_text() + "; operands must be float32 or float64");
-}
-
 void* dense_data(TensorView tensor, std::vector<Tensor>& copies) {
     const bool contiguous = tensor.is_contiguous();
     void* const data = contiguous ? tensor.data() : nullptr;
@@ -110,6 +103,11 @@ Tensor empty(Device device, ScalarType type, std::initializer_list<std::int64_t>
     STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<std::int64_t>(shape.size()), shape.begin(), strides.data(),
                                                            number_of(type), device.type, device.index, &made));
     return Tensor(made);
+}
+
+Tensor converted(TensorView tensor, ScalarType type) {
+    Tensor result = empty(tensor.device(), type, {tensor.shape()[0], tensor.shape()[1]});
+    return torch::stable::copy_(result, owned(tensor));
 }
 
 OnDevice::OnDevice(Device device) {

@@ -49,8 +49,8 @@ class TensorView {
     AtenTensorHandle handle_;
 };
 
-/// Throws std::invalid_argument for a dtype other than float32 and float64.
-bool is_float64(TensorView);
+/// A copy of the tensor of another type.
+Tensor converted(TensorView, ScalarType);
 
 /// The tensor's memory; or that of a copy, put into `copies`, which is contiguous and, on a GPU, aligned as kernels want it.
 void* dense_data(TensorView, std::vector<Tensor>& copies);
