@@ -10,10 +10,14 @@ WRONG = 1e-4
 
 
 def write(document, folder):
-    import pictures
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(document, indent=1))
     (folder / "table.md").write_text(table(document))
+    try:
+        import pictures
+    except ImportError as error:  # what took minutes to measure is kept, and pictures can be drawn elsewhere
+        print(f"no pictures: {error}; bench/pictures.py {folder / 'results.json'} draws them where matplotlib is installed")
+        return
     pictures.draw(document, folder)
 
 
