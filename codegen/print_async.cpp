@@ -121,6 +121,11 @@ void TaskPrinter::operator()(const PartOfEdges& s) {
     if (dialect_.threads) out_.line(fmt::format("if (!part.narrow({}, {})) return warp::zeros_ready();", name(s.begin), name(s.end)));
 }
 
+void TaskPrinter::operator()(const RangeNumber& s) {
+    if (!dialect_.threads) internal_error("kernel {}: ranges of rows have numbers on a GPU only", kernel_.name);
+    set_int(s.var, fmt::format("warp::uniform(static_cast<int>(blockIdx.x) * {} + static_cast<int>(threadIdx.x) / 32)", kernel_.warps_per_block));
+}
+
 // ---- additions in bulk --------------------------------------------------------------------------------------------------------
 
 void TaskPrinter::operator()(const BulkReduce& s) {

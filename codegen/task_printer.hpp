@@ -61,6 +61,7 @@ class TaskPrinter {
     void operator()(const BulkReduce&);
     void operator()(const BulkEnd&);
     void operator()(const PartOfEdges&);
+    void operator()(const RangeNumber&);
     void operator()(const ZerosReady&);
     void operator()(const TileProduct&);
     void operator()(const SyncWarp&);

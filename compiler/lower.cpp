@@ -132,14 +132,19 @@ std::vector<Kernel> kernels_without_tasks(const Schedule& schedule, const Target
 
 namespace {
 
+/// Who else writes what a kernel's tasks write.
+enum class Others { any, in_parts, none };
+
 std::vector<Kernel> lower_tasks(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info,
-                                const std::vector<TileTerm>* terms, PartialSums& parts) {
+                                const std::vector<TileTerm>* terms, Others others, PartialSums& parts) {
     std::vector<Kernel> kernels = kernels_without_tasks(schedule, target, info);
     // Of all tasks together: it makes no difference to an output which kernel adds to it.
     const std::vector<Nest> nests = build_nests(program, schedule);
     std::vector<StoreModes> modes = choose_store_modes(nests, target.platform == Platform::cpu);
     parts.places.resize(nests.size());
-    if (schedule.deterministic && target.platform != Platform::cpu) parts = keep_parts(program, nests, kernels.front().lanes, modes);
+    if (others == Others::in_parts) parts = keep_parts(program, nests, kernels.front().lanes, modes);
+    if (others == Others::none)
+        for (StoreModes& of_task : modes) std::ranges::fill(of_task, StoreMode::store);
     BufferTable buffers(program, info.dtype, program.is_convolution(), terms);
     for (const PartialSum& sum : parts.sums) buffers.add_operand(sum.parts, info.dtype);
     for (std::size_t t = 0; t < nests.size(); ++t) {
@@ -154,18 +159,38 @@ std::vector<Kernel> lower_tasks(const EdgeProgram& program, const Schedule& sche
         Buffer& rows = buffers.buffers[static_cast<std::size_t>(buffers.named(term.rows.name))];
         if (term.returned) rows.zeroed = rows.shared_rows = true;
     }
-    for (Kernel& kernel : kernels) kernel.buffers = buffers.buffers;
+    for (Kernel& kernel : kernels) {
+        kernel.buffers = buffers.buffers;
+        kernel.most_ranges = most_ranges(parts.sums, info.dtype);
+    }
     return kernels;
 }
 
-Kernel lower_sum(const PartialSum& sum, const Target& target, const KernelInfo& info) {
-    KernelInfo own = info;
-    own.name += "_sum_" + sum.output.name;
-    own.path_names.assign(sum.columns.size(), fmt::format("parts of {}", sum.output.name));
+/// Each element of the output is written by one warp, which adds up all its parts.
+Kernel lower_sum(const PartialSum& sum, const Target& target, KernelInfo info) {
+    info.name += "_sum_" + sum.output.name;
+    info.path_names.assign(sum.columns.size(), fmt::format("parts of {}", sum.output.name));
     PartialSums none;
     const Schedule schedule = sum_schedule(sum, target, lanes_of(target, size_of(info.compute)));
-    Kernel kernel = lower_tasks(sum_program(sum), schedule, target, own, nullptr, none).front();
+    Kernel kernel = lower_tasks(sum_program(sum), schedule, target, info, nullptr, Others::none, none).front();
     kernel.sums = sum.output.row;
+    if (!sum.by_range()) return kernel;
+    kernel.most_ranges = 1;
+    // Where there are no rows nothing runs.
+    for (Buffer& buffer : kernel.buffers) buffer.zeroed |= buffer.name == sum.output.name;
+    return kernel;
+}
+
+/// Makes fewer parts of those of a shared row, so that few steps follow each other.
+Kernel lower_first_sum(PartialSum& sum, const Target& target, KernelInfo info) {
+    info.name += "_parts_" + sum.output.name;
+    info.path_names.assign(sum.columns.size(), fmt::format("parts of {}", sum.output.name));
+    PartialSums fewer;
+    const Schedule schedule = sum_schedule(sum, target, lanes_of(target, size_of(info.compute)));
+    Kernel kernel = lower_tasks(sum_program(sum), schedule, target, info, nullptr, Others::in_parts, fewer).front();
+    kernel.sums = sum.output.row;
+    kernel.most_ranges = ranges_of_parts;
+    sum = fewer.sums.at(0);
     return kernel;
 }
 
@@ -174,8 +199,12 @@ Kernel lower_sum(const PartialSum& sum, const Target& target, const KernelInfo& 
 std::vector<Kernel> lower_to_kernels(const EdgeProgram& program, const Schedule& schedule, const Target& target,
                                      const KernelInfo& info, const std::vector<TileTerm>* terms) {
     PartialSums parts;
-    std::vector<Kernel> kernels = lower_tasks(program, schedule, target, info, terms, parts);
-    for (const PartialSum& sum : parts.sums) kernels.push_back(lower_sum(sum, target, info));
+    const Others others = schedule.deterministic && target.platform != Platform::cpu ? Others::in_parts : Others::any;
+    std::vector<Kernel> kernels = lower_tasks(program, schedule, target, info, terms, others, parts);
+    for (PartialSum& sum : parts.sums) {
+        if (sum.by_range()) kernels.push_back(lower_first_sum(sum, target, info));
+        kernels.push_back(lower_sum(sum, target, info));
+    }
     return kernels;
 }
 

@@ -41,12 +41,20 @@ void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position,
     emit(block, IntLoad{sender_, buffers_.sender(), Affine::of(position)});
 }
 
-// Parts of a sender's sum are in the order in which edges are worked on, all others by the rows they belong to.
+// Parts of a sender's sum are in the order in which edges are worked on, those of the shared row by range, all others by the rows that
+// they belong to.
 Affine TaskLowering::part_base(ValueId value) const {
     const PartPlace& part = parts_.at(value);
-    const Row row = program_.values[value].row;
-    const IntId number = row == Row::sender ? edge_position_ : row == Row::receiver && receiver_ >= 0 ? receiver_ : edge_;
-    return Affine::of(number, part.pitch) + Affine(part.offset) + Affine::of(int_chunk, part.chunk_step);
+    const auto number = [&] {
+        switch (program_.values[value].row) {
+            case Row::sender: return edge_position_;
+            case Row::receiver: return receiver_ >= 0 ? receiver_ : edge_;
+            case Row::edge: return edge_;
+            case Row::shared: return range_;
+        }
+        return edge_;
+    };
+    return Affine::of(number(), part.pitch) + Affine(part.offset) + Affine::of(int_chunk, part.chunk_step);
 }
 
 BufferId TaskLowering::buffer_of(ValueId value) const {

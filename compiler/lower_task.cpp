@@ -46,6 +46,10 @@ KernelTask TaskLowering::run(std::string name, std::vector<std::string> comments
     plan_shared();
     const bool grid_chunks = nest_.find_loop(LoopKind::chunk) == 0;
     const bool gpu = target_.platform == Platform::cuda;
+    if (std::ranges::any_of(parts_, [&](const auto& part) { return program_.values[part.first].row == Row::shared; })) {
+        range_ = builder_.new_int("range");
+        emit(task.body, RangeNumber{range_});
+    }
     if (gpu && nest_.find_loop(LoopKind::receiver) < 0) emit(task.body, ZerosReady{});
     task.chunks = grid_chunks ? chunks_ : 1;
     region(0, all_statements(), task.body);

@@ -192,7 +192,7 @@ class TaskLowering {
     std::vector<bool> loaded_, stored_;
     Uses uses_;
 
-    IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1;
+    IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1, range_ = -1;
     std::map<int, IntId> axis_;          // loop variable of an axis class
 
     const std::vector<TileTerm>* terms_;  ///< of the layer, where weights have a tile

@@ -32,7 +32,10 @@ void for_each_position(View view, int lane_axis, std::int64_t begin, std::int64_
 /// One output's parts.
 class Parting {
   public:
-    Parting(const std::vector<Nest>& nests, const Operand& output, int lanes) : nests_(nests), output_(output), lanes_(lanes) {}
+    Parting(const std::vector<Nest>& nests, const EdgeProgram& program, OperandId output, int lanes)
+        : nests_(nests), output_(program.operands[static_cast<std::size_t>(output)]), lanes_(lanes), name_(output_.name + "_parts") {
+        while (program.find_operand(name_) >= 0) name_ += "_of_parts";
+    }
 
     // The first copies of the row in which no writer before it meets this one; every chunk that meets others takes one.
     void add(const Written& w) {
@@ -52,7 +55,7 @@ class Parting {
     PartialSum sum(const std::vector<StoreModes>& modes) const {
         PartialSum sum;
         sum.output = output_;
-        sum.parts = {output_.name + "_parts", copies_ * output_.width, output_.row, Role::output, false};
+        sum.parts = {name_, copies_ * output_.width, output_.row, Role::output, false};
         // In the order of receivers, so that what a warp writes is one piece of memory.
         if (output_.row == Row::sender) sum.parts.row = Row::edge;
         sum.columns = columns();
@@ -63,7 +66,7 @@ class Parting {
     void place(PartialSums& all) const {
         for (const Place& p : places_) {
             PartPlace& place = all.places[p.writer.nest][p.writer.value];
-            place.buffer = output_.name + "_parts";
+            place.buffer = name_;
             place.pitch = copies_ * output_.width;
             place.offset = p.first * output_.width;
             place.chunk_step = p.count > 1 ? output_.width : 0;
@@ -115,6 +118,7 @@ class Parting {
     const std::vector<Nest>& nests_;
     const Operand& output_;
     int lanes_;
+    std::string name_;  ///< of the parts
     std::vector<Place> places_;
     std::int64_t copies_ = 0;
 };
@@ -128,8 +132,8 @@ PartialSums keep_parts(const EdgeProgram& program, const std::vector<Nest>& nest
     for (OperandId o = 0; o < static_cast<OperandId>(program.operands.size()); ++o) {
         const auto is_of = [&](const Written& w) { return nests[w.nest].program().values[w.value].binding->operand == o; };
         const auto meets = [&](const Written& w) { return is_of(w) && modes[w.nest][w.value] == StoreMode::atomic; };
-        if (program.operands[o].row == Row::shared || std::ranges::none_of(written, meets)) continue;
-        Parting parting(nests, program.operands[o], lanes);
+        if (std::ranges::none_of(written, meets)) continue;
+        Parting parting(nests, program, o, lanes);
         for (const Written& w : written) {
             if (!is_of(w)) continue;
             parting.add(w);
@@ -144,13 +148,21 @@ PartialSums keep_parts(const EdgeProgram& program, const std::vector<Nest>& nest
     return all;
 }
 
+std::int64_t most_ranges(const std::vector<PartialSum>& sums, DType dtype) {
+    constexpr std::int64_t bytes = std::int64_t{64} << 20, most = ranges_of_parts * ranges_of_parts;
+    std::int64_t widest = 0;
+    for (const PartialSum& sum : sums)
+        if (sum.by_range()) widest = std::max(widest, sum.parts.width);
+    return widest == 0 ? 0 : std::clamp<std::int64_t>(bytes / (widest * static_cast<std::int64_t>(size_of(dtype))), 1, most);
+}
+
 EdgeProgram sum_program(const PartialSum& sum) {
     const bool by_sender = sum.output.row == Row::sender;
     EdgeProgram program;
     program.operands = {sum.parts, sum.output};
     program.operands[0].role = Role::input;
     program.operands[0].row = Row::edge;
-    program.operands[1].row = by_sender ? Row::receiver : Row::edge;
+    program.operands[1].row = by_sender ? Row::receiver : sum.by_range() ? Row::shared : Row::edge;
     for (int n = 0; n < static_cast<int>(sum.columns.size()); ++n) {
         const PartColumns& columns = sum.columns[static_cast<std::size_t>(n)];
         const auto add_value = [&](const std::string& name, OperandId operand, std::int64_t offset) {

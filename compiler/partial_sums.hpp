@@ -8,6 +8,7 @@
 
 #include "compiler/nest.hpp"
 #include "compiler/outputs.hpp"
+#include "ir/dtype.hpp"
 #include "ir/edge_program.hpp"
 #include "ir/schedule.hpp"
 #include "ir/target.hpp"
@@ -32,6 +33,8 @@ struct PartialSum {
     Operand output, parts;
     std::vector<PartColumns> columns;
     bool zeroed = false;  ///< parts are added to
+
+    bool by_range() const { return output.row == Row::shared; }
 };
 
 struct PartialSums {
@@ -41,6 +44,11 @@ struct PartialSums {
 
 /// Every output with rows that several warps add to is kept in parts from now on; `modes` become what the tasks do to them.
 PartialSums keep_parts(const EdgeProgram&, const std::vector<Nest>&, int lanes, std::vector<StoreModes>& modes);
+
+/// Ranges of rows that have parts of a shared row: enough warps to fill a device, but their parts take little memory.
+std::int64_t most_ranges(const std::vector<PartialSum>&, DType);
+/// Ranges that the parts of a shared row are added up in first: each takes about as many steps as adding up the ranges.
+inline constexpr std::int64_t ranges_of_parts = 32;
 
 /// What adds the parts up: a program whose receivers are the rows of the output, and how it runs.
 EdgeProgram sum_program(const PartialSum&);

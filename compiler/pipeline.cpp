@@ -35,12 +35,10 @@ KernelInfo describe(const Problem& problem, const Request& request, const PathPr
 }
 
 // Warps of a GPU add to rows they share in whatever order they run; on a CPU the runtime orders the threads' private sums.
-void refuse_unordered_additions(const Kernel& kernel) {
-    if (kernel.target.platform == Platform::cpu) return;
-    for (const Buffer& buffer : kernel.buffers)
-        if (buffer.shared_rows)
-            user_error("deterministic: {} adds to {} in no fixed order on {}; leave the option out, ask for other outputs, or use a CPU",
-                       kernel.name, buffer.name, kernel.target.name);
+bool adds_in_any_order(const std::vector<Kernel>& kernels) {
+    return std::ranges::any_of(kernels, [](const Kernel& kernel) {
+        return kernel.target.platform != Platform::cpu && std::ranges::any_of(kernel.buffers, &Buffer::shared_rows);
+    });
 }
 
 /// What kernels hand each other besides operands of the program: parts of sums.
@@ -151,7 +149,6 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     };
     const auto accept = [&](Parts parts, std::vector<Kernel> kernels) {
         for (Kernel& kernel : kernels) {
-            if (problem.deterministic) refuse_unordered_additions(kernel);
             if (problem.strict) kernel = trace("without contraction", without_contraction(std::move(kernel)));
             if (target.platform == Platform::cpu) kernel = trace("place registers", place_registers(std::move(kernel)));
         }
@@ -164,6 +161,8 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
             result.schedule = *options.schedule;
             result.schedule.deterministic |= problem.deterministic;
             accept(parts, kernels_of(parts, result.schedule));
+            if (problem.deterministic && adds_in_any_order(result.kernels))
+                user_error("deterministic: {} adds to rows that tasks share, in no fixed order, with this schedule", result.kernels[0].name);
             for (const Kernel& kernel : result.kernels)
                 if (!fits(kernel))
                     user_error("the schedule needs {} bytes of shared memory a block; {} has {}", shared_bytes(kernel), target.name,
@@ -177,6 +176,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
             result.schedule.factoring = to_string(factoring);
             if (parts.terms && !makes_tiles(result.schedule)) break;
             std::vector<Kernel> kernels = kernels_of(parts, result.schedule);
+            if (problem.deterministic && adds_in_any_order(kernels)) break;
             if (!std::ranges::all_of(kernels, fits)) continue;
             accept(parts, std::move(kernels));
             return result;

@@ -32,7 +32,7 @@ std::vector<Work> work_of(const std::vector<Plan>& plans, const InterpreterArgum
                 for (int part = 0; part < arguments.parts; ++part) {
                     const std::int64_t first = part * arguments.part_edges, last = first + arguments.part_edges;
                     const bool rest = part + 1 == arguments.parts;
-                    all.push_back({t, {chunk, begin, end, first, rest ? INT64_MAX : last, arguments.parts > 1, writer}});
+                    all.push_back({t, {chunk, begin, end, begin / rows_at_once, first, rest ? INT64_MAX : last, arguments.parts > 1, writer}});
                     writer += unordered;
                 }
             }

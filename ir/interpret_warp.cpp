@@ -141,6 +141,12 @@ std::size_t Warp<T>::operator()(const PartOfEdges* s) {
 }
 
 template <class T>
+std::size_t Warp<T>::operator()(const RangeNumber* s) {
+    if (range_.split) site_.fail("receivers are split");
+    return set(s->var, range_.number);
+}
+
+template <class T>
 std::size_t Warp<T>::operator()(const BulkEnd*) {
     shared_.bulk_wait(0);
     shared_.sync();

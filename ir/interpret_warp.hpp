@@ -8,6 +8,7 @@ namespace flashtp::interpreter {
 
 struct WarpRange {
     std::int64_t chunk, row_begin, row_end;
+    std::int64_t number;                ///< of the rows among those of all warps
     std::int64_t part_begin, part_end;  ///< of each receiver's edges
     bool split;                         ///< whether other warps do the rest
     std::uint32_t writer;  ///< numbers what runs unordered against the rest: a warp, or a CPU thread's rows
@@ -45,6 +46,7 @@ class Warp {
     std::size_t operator()(const WindowOpen*);
     std::size_t operator()(const WindowRead*);
     std::size_t operator()(const PartOfEdges*);
+    std::size_t operator()(const RangeNumber*);
     std::size_t operator()(const BulkReduce*);
     std::size_t operator()(const BulkEnd*);
     std::size_t operator()(const ZerosReady*) { return next_; }

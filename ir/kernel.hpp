@@ -181,6 +181,9 @@ struct WindowRead { int window; IntId var; Affine position; friend bool operator
 /// none; what it stores to receiver rows is then added atomically to memory the launcher zeroed. Otherwise nothing happens.
 struct PartOfEdges { IntId begin, end; friend bool operator==(const PartOfEdges&, const PartOfEdges&) = default; };
 
+/// Declares the number of the task's rows among those of all warps: row_begin / rows a warp. Receivers are not split.
+struct RangeNumber { IntId var; friend bool operator==(const RangeNumber&, const RangeNumber&) = default; };
+
 /// Adds `count` contiguous shared elements to global memory, or stores them there, asynchronously (16-byte aligned), with what the lanes
 /// wrote before: a SyncWarp is part of it. One BulkReduce is one group. Where `pending` is not negative it waits until at most that many groups of
 /// this warp still read shared memory, and after the next SyncWarp every lane may write there.
@@ -221,7 +224,7 @@ struct If { Affine a, b; Block body; bool operator==(const If&) const; };
 
 using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, IntPut, IntGet, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
                                 Prefetch, CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
-                                WindowRead, PartOfEdges, BulkReduce, BulkEnd, ZerosReady, TileProduct, SyncWarp>;
+                                WindowRead, PartOfEdges, RangeNumber, BulkReduce, BulkEnd, ZerosReady, TileProduct, SyncWarp>;
 struct KernelStatement {
     KernelNode node;
     friend bool operator==(const KernelStatement&, const KernelStatement&) = default;
@@ -264,7 +267,10 @@ struct Kernel {
     int lanes = 1;
     bool contract = true;             ///< a product and the sum it goes into may be rounded once where the code does not say so
     bool receiver_rows = false;       ///< rows are receivers, else edges
-    std::optional<Row> sums;          ///< it adds up parts of rows of that kind: these are its rows, and senders are as receivers to it
+    /// It adds up parts of rows of that kind: these are its rows, and senders are as receivers to it. Parts of the shared row are ranges of
+    /// rows of the kernel before that cuts them into few.
+    std::optional<Row> sums;
+    std::int64_t most_ranges = 0;     ///< not 0: launches cut the rows into so many ranges at most, a warp's each
     std::vector<Buffer> buffers;      ///< kernel arguments in this order (tables are not arguments)
     std::vector<KernelTask> tasks;
     int stages = 0;                   ///< ring depth

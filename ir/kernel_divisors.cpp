@@ -29,6 +29,7 @@ struct Collector {
     void operator()(const IntLoad& s) { define(s.var, nullptr); }
     void operator()(const IntGet& s) { define(s.var, nullptr); }
     void operator()(const WindowRead& s) { define(s.var, nullptr); }
+    void operator()(const RangeNumber& s) { define(s.var, nullptr); }
     void operator()(const PartOfEdges& s) { define(s.begin, nullptr), define(s.end, nullptr); }
     void operator()(const IntMin& s) {
         define(s.var, &s.a);

@@ -86,6 +86,7 @@ class Printer {
         if (s.pending >= 0) put(", {} pending", s.pending);
     }
     void operator()(const BulkEnd&) { text("bulk end"); }
+    void operator()(const RangeNumber& s) { integer("let ", s.var), text(" = number of range"); }
     void operator()(const PartOfEdges& s) { integer("part of edges ", s.begin), integer(" .. ", s.end); }
     void operator()(const ZerosReady&) { text("zeros ready"); }
     void operator()(const TileProduct& s) {

@@ -52,6 +52,10 @@ class TaskVerifier {
     void operator()(const WindowRead&);
     void operator()(const BulkReduce&);
     void operator()(const BulkEnd&) {}
+    void operator()(const RangeNumber& s) {
+        require(kernel_.target.platform == Platform::cuda && kernel_.most_ranges > 0, "only ranges of a launch that cuts rows have numbers");
+        declare_int(s.var);
+    }
     void operator()(const PartOfEdges& s) {
         require(kernel_.receiver_rows && kernel_.target.platform == Platform::cuda, "only receivers on a GPU are split");
         assign_int(s.begin), assign_int(s.end);

@@ -40,7 +40,9 @@ Json memory_of(const Problem& problem, const Lowered& lowered) {
     if (by_sender) memory.push_back({{"name", "sender index"}, {"bytes_per_edge", 4}, {"bytes_per_sender", 4}});
     for (const Operand& parts : lowered.tiles) {
         const std::int64_t bytes = parts.width * static_cast<std::int64_t>(size_of(problem.dtype));
-        memory.push_back({{"name", parts.name}, {fmt::format("bytes_per_{}", to_string(parts.row)), bytes}});
+        const std::int64_t ranges = parts.row == Row::shared ? lowered.kernels[0].most_ranges : 0;
+        memory.push_back({{"name", parts.name}, {fmt::format("bytes_per_{}", ranges ? "range" : to_string(parts.row)), bytes}});
+        if (ranges) memory.back()["most_ranges"] = ranges;
     }
     return memory;
 }
@@ -55,7 +57,8 @@ std::string_view copy_name(CopyMechanism copy) {
 }
 
 void add_launch(Json& json, const Kernel& kernel) {
-    json["rows"] = fmt::format("{}s", to_string(facts_of(kernel).rows));
+    const Row rows = facts_of(kernel).rows;
+    json["rows"] = rows == Row::shared ? "ranges of rows" : fmt::format("{}s", to_string(rows));
     json["tasks"] = kernel.tasks.size();
     json["task_chunks"] = chunks_of(kernel);
     json["lanes"] = kernel.lanes;

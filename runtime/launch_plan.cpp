@@ -9,7 +9,7 @@
 namespace flashtp {
 
 // Enumerators are stored as numbers: a plan is only read by the version of the library that wrote it.
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelFacts, name, receiver_rows, rows, adds_parts, lanes, warps_per_block, rows_per_warp, arguments,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelFacts, name, receiver_rows, rows, most_ranges, adds_parts, lanes, warps_per_block, rows_per_warp, arguments,
                                    chunks, shared_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProgramOperand, name, role, row, width, dtype, used)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TileUse, kernel, argument, tile, zeroed)
@@ -32,7 +32,7 @@ bool is_dtype(DType dtype) { return is_one_of(dtype, {DType::float32, DType::flo
 void check_kernel(const KernelFacts& kernel, const ArgumentList& arguments, int operands) {
     check(kernel.lanes > 0 && kernel.warps_per_block > 0 && kernel.rows_per_warp > 0, "a kernel without lanes, warps or rows");
     check(kernel.chunks >= 0 && kernel.shared_bytes >= 0, "a kernel of negative size");
-    check(is_row(kernel.rows) && kernel.rows != Row::shared, "a kernel of no known rows");
+    check(is_row(kernel.rows) && kernel.most_ranges >= 0, "a kernel of no known rows");
     check(kernel.arguments == static_cast<int>(arguments.sources().size()), "a kernel with other arguments than it takes");
     for (const int source : arguments.sources()) check(source >= ArgumentList::least_source && source < operands, "an unknown argument");
 }
@@ -69,6 +69,7 @@ void check_plan(const LaunchPlan& plan) {
         check(rule.width == plan.operands[static_cast<std::size_t>(rule.operand)].width, "an output of another width");
     }
     check(plan.kernels.size() == plan.arguments.size(), "kernels without arguments");
+    check(plan.kernels.empty() || plan.kernels[0].rows != Row::shared, "a first kernel that adds up another's parts");
     for (std::size_t k = 0; k < plan.kernels.size(); ++k) check_kernel(plan.kernels[k], plan.arguments[k], all);
     check_tiles(plan);
 }
@@ -77,7 +78,7 @@ void check_plan(const LaunchPlan& plan) {
 
 KernelFacts facts_of(const Kernel& kernel) {
     const Row rows = kernel.sums.value_or(kernel.receiver_rows ? Row::receiver : Row::edge);
-    KernelFacts facts{kernel.name, kernel.receiver_rows, rows, false, kernel.lanes, kernel.warps_per_block, kernel.rows_per_warp};
+    KernelFacts facts{kernel.name, kernel.receiver_rows, rows, kernel.most_ranges, false, kernel.lanes, kernel.warps_per_block, kernel.rows_per_warp};
     for (const KernelTask& task : kernel.tasks) facts.chunks += task.chunks;
     for (const Buffer& buffer : kernel.buffers) {
         facts.arguments += buffer.kind != BufferKind::table;
@@ -123,6 +124,28 @@ LaunchPlan plan_of(const Lowered& lowered, DType dtype) {
     plan.outputs = output_rules(lowered.kernels, operands, dtype);
     plan.deterministic = lowered.schedule.deterministic;
     return plan;
+}
+
+// The kernels of a shared row's sum come in pairs: the first one cuts the ranges of the program's kernels into fewer, the second one adds
+// these up.
+std::int64_t LaunchPlan::rows_of(std::size_t kernel, const GraphView& graph) const {
+    const KernelFacts& facts = kernels[kernel];
+    if (facts.rows != Row::shared) return graph.rows(facts.rows);
+    return ranges_of(facts.most_ranges > 1 ? 0 : kernel - 1, graph);
+}
+
+int LaunchPlan::rows_per_warp(std::size_t kernel, const GraphView& graph) const {
+    const std::int64_t ranges = kernels[kernel].most_ranges;
+    return ranges == 0 ? 0 : static_cast<int>(std::max<std::int64_t>(1, (rows_of(kernel, graph) + ranges - 1) / ranges));
+}
+
+std::int64_t LaunchPlan::ranges_of(std::size_t kernel, const GraphView& graph) const {
+    const std::int64_t rows = rows_of(kernel, graph), a_warp = rows_per_warp(kernel, graph);
+    return a_warp == 0 ? rows : (rows + a_warp - 1) / a_warp;
+}
+
+std::int64_t LaunchPlan::rows_of(const ProgramOperand& tile, const GraphView& graph) const {
+    return tile.row == Row::shared ? ranges_of(0, graph) : graph.rows(tile.row);
 }
 
 bool LaunchPlan::sums_by_sender() const { return std::ranges::find(kernels, Row::sender, &KernelFacts::rows) != kernels.end(); }

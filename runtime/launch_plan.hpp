@@ -10,6 +10,7 @@
 #include "compiler/pipeline.hpp"
 #include "ir/kernel.hpp"
 #include "runtime/arguments.hpp"
+#include "runtime/graph_view.hpp"
 
 namespace flashtp {
 
@@ -17,7 +18,8 @@ namespace flashtp {
 struct KernelFacts {
     std::string name;
     bool receiver_rows = false;  ///< walks over the edges of its rows
-    Row rows = Row::edge;        ///< that it is handed
+    Row rows = Row::edge;        ///< that it is handed; shared: ranges of rows of the kernel before that cuts them
+    std::int64_t most_ranges = 0;  ///< not 0: its rows are cut into so many ranges at most, a warp's each
     bool adds_parts = false;     ///< warps that share a receiver add up in memory
     int lanes = 1, warps_per_block = 1, rows_per_warp = 1;
     int arguments = 0;               ///< pointers that it takes
@@ -54,6 +56,14 @@ struct LaunchPlan {
     std::vector<ArgumentList> arguments;  ///< by kernel
     std::vector<OutputRule> outputs;
     bool deterministic = false;
+
+    /// Rows of a kernel, and ranges that they are cut into, on a graph of these counts; those of a graph, of the first kernel and so on.
+    std::int64_t rows_of(std::size_t kernel, const GraphView&) const;
+    std::int64_t ranges_of(std::size_t kernel, const GraphView&) const;
+    /// Rows of a matrix that kernels hand each other.
+    std::int64_t rows_of(const ProgramOperand& tile, const GraphView&) const;
+    /// Rows a warp, where they are fixed, or 0.
+    int rows_per_warp(std::size_t kernel, const GraphView&) const;
 
     /// Whether the graph has to have its edges by sender as well.
     bool sums_by_sender() const;

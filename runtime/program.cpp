@@ -105,7 +105,7 @@ void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, i
 }
 
 std::int64_t Program::rows_of(std::size_t kernel, const GraphView& graph) const {
-    return graph.rows(parts_.plan.kernels[kernel].rows);
+    return parts_.plan.rows_of(kernel, graph);
 }
 
 /// One after the other in the workspace.
@@ -114,7 +114,7 @@ std::vector<MemoryRange> Program::memory_between_kernels(const GraphView& graph)
     std::vector<MemoryRange> ranges;
     auto* next = static_cast<std::byte*>(graph.workspace);
     for (const ProgramOperand& o : parts_.plan.tiles) {
-        const std::size_t bytes = static_cast<std::size_t>(graph.rows(o.row) * o.width) * size_of(o.dtype);
+        const std::size_t bytes = static_cast<std::size_t>(parts_.plan.rows_of(o, graph) * o.width) * size_of(o.dtype);
         ranges.push_back({next, bytes});
         next += (bytes + alignment - 1) / alignment * alignment;
     }
@@ -140,6 +140,7 @@ void Program::check_for_sums(const GraphView& graph) const {
 }
 
 LaunchShape Program::shape_of(std::size_t kernel, const Module& module, const GraphView& graph) const {
+    if (const int fixed = parts_.plan.rows_per_warp(kernel, graph)) return {fixed, 1, 0};
     LaunchShape shape = module.shape(rows_of(kernel, graph), graph.edges);
     // Parts of a receiver's sum would be added in no fixed order.
     if (parts_.plan.deterministic) shape.parts = 1;

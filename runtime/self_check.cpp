@@ -71,16 +71,6 @@ OutputCheck compare(const Operand& operand, const OracleTensor& expected, const 
     return check;
 }
 
-std::vector<ProgramOperand> program_operands(const Lowered& lowered, DType dtype) {
-    std::vector<ProgramOperand> operands;
-    for (const Operand& o : operands_and_tiles(lowered)) operands.push_back({o.name, o.role, o.row, o.width, o.storage.value_or(dtype), true});
-    return operands;
-}
-
-std::size_t index_of(const std::vector<ProgramOperand>& operands, const std::string& name) {
-    return static_cast<std::size_t>(std::ranges::find(operands, name, &ProgramOperand::name) - operands.begin());
-}
-
 }  // namespace
 
 Sample random_sample(const Problem& problem, const std::vector<Operand>& operands, const SampleOptions& options) {
@@ -98,13 +88,19 @@ Sample random_sample(const Problem& problem, const std::vector<Operand>& operand
 }
 
 HostOperands::HostOperands(const std::vector<ProgramOperand>& operands, const Sample& sample) : operands_(operands) {
-    for (const ProgramOperand& operand : operands) {
-        const auto count = static_cast<std::size_t>(sample.graph.rows(operand.row) * operand.width);
-        // All bits set is a NaN in all types.
-        std::vector<std::byte>& memory = memory_.emplace_back(count * size_of(operand.dtype), std::byte{0xff});
-        const auto input = sample.inputs.find(operand.name);  // tiles are none
-        if (input != sample.inputs.end()) to_dtype(input->second, operand.dtype, memory.data());
-    }
+    for (const ProgramOperand& operand : operands) add(operand, sample.graph.rows(operand.row), sample);
+}
+
+HostOperands::HostOperands(const LaunchPlan& plan, const GraphView& graph, const Sample& sample) : HostOperands(plan.operands, sample) {
+    for (const ProgramOperand& tile : plan.tiles) add(tile, plan.rows_of(tile, graph), sample);
+}
+
+void HostOperands::add(const ProgramOperand& operand, std::int64_t rows, const Sample& sample) {
+    const auto count = static_cast<std::size_t>(rows * operand.width);
+    // All bits set is a NaN in all types.
+    std::vector<std::byte>& memory = memory_.emplace_back(count * size_of(operand.dtype), std::byte{0xff});
+    const auto input = sample.inputs.find(operand.name);  // tiles are none
+    if (input != sample.inputs.end()) to_dtype(input->second, operand.dtype, memory.data());
 }
 
 std::vector<void*> HostOperands::pointers() {
@@ -186,38 +182,48 @@ InterpreterBuffer index_buffer(const Kernel& kernel, const std::string& name, co
     return buffer(sums ? graph.position : graph.edge, graph.edges);
 }
 
-std::int64_t rows_of(const Kernel& kernel, const GraphView& graph) { return graph.rows(facts_of(kernel).rows); }
+namespace {
+
+/// Zeroes what kernels hand each other: parts of sums before the first kernel, tiles before each.
+void zero_between(const LaunchPlan& plan, const Kernel& kernel, bool tiles, HostOperands& operands) {
+    for (const Buffer& buffer : kernel.buffers) {
+        const auto between = std::ranges::find(plan.tiles, buffer.name, &ProgramOperand::name);
+        if (between == plan.tiles.end() || !buffer.zeroed || buffer.operand->tile != tiles) continue;
+        const std::size_t number = plan.operands.size() + static_cast<std::size_t>(between - plan.tiles.begin());
+        const std::span<std::byte> memory = operands.memory()[number];
+        std::ranges::fill(memory, std::byte{0});
+    }
+}
+
+}  // namespace
 
 Tensors run_interpreted(const Lowered& lowered, DType dtype, const Sample& sample, int rows_per_warp, std::uint64_t shuffled) {
-    const std::vector<ProgramOperand> signature = program_operands(lowered, dtype);
-    HostOperands operands(signature, sample);
-    const std::vector<void*> pointers = operands.pointers();
+    const LaunchPlan plan = plan_of(lowered, dtype);
     const ReceiverIndex index = receiver_index(sample.graph, lowered.schedule.deterministic);
     const GraphView graph = view_of(sample.graph, index);
-    const auto zero_between = [&](const Kernel& kernel, bool tiles) {
-        for (const Buffer& buffer : kernel.buffers) {
-            const bool between = buffer.operand && lowered.edge.find_operand(buffer.name) < 0;
-            if (!between || !buffer.zeroed || buffer.operand->tile != tiles) continue;
-            const std::span<std::byte> memory = operands.memory()[index_of(signature, buffer.name)];
-            std::fill(memory.begin(), memory.end(), std::byte{0});
-        }
-    };
-    for (const Kernel& kernel : lowered.kernels) zero_between(kernel, false);
-    for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, dtype)) {
-        const auto bytes = static_cast<std::size_t>(graph.rows(rule.row) * rule.row_bytes());
-        if (rule.zeroed && bytes > 0) std::memset(pointers[static_cast<std::size_t>(rule.operand)], 0, bytes);
-    }
-    for (const Kernel& kernel : lowered.kernels) {
+    HostOperands operands(plan, graph, sample);
+    const std::vector<std::span<std::byte>> memory = operands.memory();
+    for (const Kernel& kernel : lowered.kernels) zero_between(plan, kernel, false, operands);
+    for (const OutputRule& rule : plan.outputs)
+        if (rule.zeroed) std::ranges::fill(memory[static_cast<std::size_t>(rule.operand)], std::byte{0});
+    for (std::size_t k = 0; k < lowered.kernels.size(); ++k) {
+        const Kernel& kernel = lowered.kernels[k];
         InterpreterArguments arguments;
+        std::size_t number = 0;
         for (const Buffer& buffer : kernel.buffers) {
-            if (buffer.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(kernel, buffer.name, graph));
-            if (buffer.kind != BufferKind::operand) continue;
-            const std::size_t at = index_of(signature, buffer.name);
-            arguments.buffers.push_back({pointers[at], graph.rows(signature[at].row) * signature[at].width});
+            if (buffer.kind == BufferKind::table) continue;
+            const int source = plan.arguments[k].sources()[number++];
+            if (buffer.kind == BufferKind::index) {
+                arguments.buffers.push_back(index_buffer(kernel, buffer.name, graph));
+                continue;
+            }
+            const std::span<std::byte> of_operand = memory[static_cast<std::size_t>(source)];
+            arguments.buffers.push_back({of_operand.data(), static_cast<std::int64_t>(of_operand.size() / size_of(buffer.dtype))});
         }
-        zero_between(kernel, true);
-        arguments.rows = rows_of(kernel, graph);
-        arguments.rows_per_warp = rows_per_warp;
+        zero_between(plan, kernel, true, operands);
+        const int fixed = plan.rows_per_warp(k, graph);
+        arguments.rows = plan.rows_of(k, graph);
+        arguments.rows_per_warp = fixed ? fixed : rows_per_warp;
         arguments.shuffled = shuffled;
         arguments.complete_outputs = lowered.kernels.size() == 1;
         interpret(kernel, arguments);

@@ -37,6 +37,8 @@ class HostOperands {
   public:
     /// Outputs start as NaN: what a program does not write shows.
     HostOperands(const std::vector<ProgramOperand>&, const Sample&);
+    /// With what kernels hand each other behind them.
+    HostOperands(const LaunchPlan&, const GraphView&, const Sample&);
 
     std::vector<void*> pointers();
     std::vector<std::span<std::byte>> memory();
@@ -44,6 +46,8 @@ class HostOperands {
     Tensors outputs() const;
 
   private:
+    void add(const ProgramOperand&, std::int64_t rows, const Sample&);
+
     const std::vector<ProgramOperand>& operands_;
     std::vector<std::vector<std::byte>> memory_;
 };
@@ -79,9 +83,8 @@ inline constexpr const char* self_check_passed = "passed";
 /// Runs a program for this host or the current device on a small random problem. Empty when every output is within its bound, else
 /// the output, its component, what was found and what was expected.
 std::string self_check(const Program&, int threads);
-/// What the interpreter needs of a graph to run a kernel: an index array by its name, and the number of rows.
+/// An index array by its name, as the interpreter takes it.
 InterpreterBuffer index_buffer(const Kernel&, const std::string& name, const GraphView&);
-std::int64_t rows_of(const Kernel&, const GraphView&);
 /// The kernels on this host, lane by lane, with every rule of ir/kernel.hpp checked; 0: the kernels' own rows a warp.
 Tensors run_interpreted(const Lowered&, DType, const Sample&, int rows_per_warp = 0, std::uint64_t shuffled = 0);
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "launch_memory.hpp"
 #include "names.hpp"
 
 namespace flashtp::torch_operators {
@@ -163,10 +164,11 @@ void run_parallel(void*, std::int32_t count, flashtp_work work, void* context) {
     });
 }
 
-void launch(const CompiledProgram& program, Arrays& arrays, const flashtp_graph& graph, const Rows& rows,
-            const OnDevice& device) {
+void launch(const CompiledProgram& program, Arrays& arrays, flashtp_graph graph, const Rows& rows, const OnDevice& device,
+            Device where) {
     const auto count = static_cast<std::int32_t>(arrays.pointers.size());
     if (device.index() >= 0) {
+        const std::vector<Tensor> memory = add_launch_memory(graph, program, where);
         check(flashtp_launch_cuda(program.handle, arrays.pointers.data(), count, &graph, current_stream(device.index())));
         return;
     }
@@ -189,7 +191,7 @@ std::vector<Tensor> run_request(const Request& request, Views operands, Views in
     const ProgramKey key{request, sources, types, device.index(), size_class(rows.edges)};
     const CompiledProgram& program = program_for(key, rows.edges);
     Arrays arrays = arrays_for(program, operands, rows, types);
-    launch(program, arrays, graph_of(index, rows), rows, device);
+    launch(program, arrays, graph_of(index, rows), rows, device, x.device());
     launches.fetch_add(1, std::memory_order_relaxed);
     for (std::size_t i = 0; i < arrays.outputs.size(); ++i) {
         const ScalarType wanted = types.of(program.outputs[i].name);

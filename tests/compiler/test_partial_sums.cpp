@@ -1,8 +1,5 @@
 // Deterministic GPU kernels in the interpreter: neither the order in which warps run nor the order of the edges changes a bit.
 #include <algorithm>
-#include <numeric>
-#include <random>
-#include <set>
 
 #include <doctest/doctest.h>
 
@@ -10,6 +7,7 @@
 #include "ir/error.hpp"
 #include "ir/problem.hpp"
 #include "runtime/self_check.hpp"
+#include "tests/support/edge_order.hpp"
 #include "tests/support/mode_problem.hpp"
 #include "tests/support/run_kernel.hpp"
 
@@ -21,25 +19,12 @@ namespace {
 constexpr std::uint64_t warp_orders[] = {1, 2, 3};
 
 /// Tasks of several chunks, ragged ends, and paths that share segments of every operand.
-Problem problem_with(bool deterministic) {
+Problem problem_with(bool deterministic, bool shared_weights = false) {
     Problem problem = parse_problem(R"({"irreps_in1": "40x0e+40x1o", "irreps_in2": "0e+1o", "irreps_out": "40x0e+40x1o",
         "instructions": [[0, 0, 0, "uvu", true], [0, 1, 1, "uvu", true], [1, 0, 1, "uvu", true], [1, 1, 0, "uvu", true]]})");
     problem.deterministic = deterministic;
+    problem.shared_weights = shared_weights;
     return problem;
-}
-
-/// Edges whose (receiver, sender) pairs differ, some nodes without edges.
-Graph distinct_edges(std::int64_t edges, std::int32_t nodes, std::mt19937_64& random) {
-    Graph graph{edges, nodes, nodes, {}, {}};
-    std::set<std::pair<std::int32_t, std::int32_t>> seen;
-    while (static_cast<std::int64_t>(graph.sender.size()) < edges) {
-        const auto draw = [&] { return static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(nodes)); };
-        const std::int32_t sender = draw(), receiver = draw();
-        if (!seen.emplace(receiver, sender).second) continue;
-        graph.sender.push_back(sender);
-        graph.receiver.push_back(receiver);
-    }
-    return graph;
 }
 
 struct Case {
@@ -52,8 +37,7 @@ struct Case {
         lowered = lower(problem, {order, {}, {}}, target, options, trace);
         const SampleOptions size{.edges = 90, .nodes = 14, .seed = 5};
         sample = random_sample(problem, lowered.edge.operands, size);
-        std::mt19937_64 random(7);
-        if (problem.convolution) sample.graph = distinct_edges(size.edges, static_cast<std::int32_t>(size.nodes), random);
+        sample.graph = distinct_edges(size.edges, static_cast<std::int32_t>(size.nodes), 7);
     }
 
     Tensors outputs(const Sample& of, std::uint64_t warp_order, int rows_per_warp = 0) const {
@@ -65,54 +49,38 @@ struct Case {
     }
 };
 
-std::vector<double> permuted(const std::vector<double>& rows, std::int64_t width, const std::vector<std::size_t>& order, bool back) {
-    std::vector<double> result(rows.size());
-    for (std::size_t e = 0; e < order.size(); ++e) {
-        const std::size_t from = (back ? e : order[e]) * static_cast<std::size_t>(width), to = (back ? order[e] : e) * static_cast<std::size_t>(width);
-        std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(from), width, result.begin() + static_cast<std::ptrdiff_t>(to));
-    }
-    return result;
-}
-
 /// Outputs for the same edges in another order, with rows of edges where they were before.
-Tensors outputs_of_other_edge_order(const Case& c, std::uint64_t seed) {
-    std::vector<std::size_t> order(static_cast<std::size_t>(c.sample.graph.edges));
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::shuffle(order, std::mt19937_64(seed));
-    Sample other = c.sample;
-    for (std::size_t e = 0; e < order.size(); ++e) {
-        other.graph.sender[e] = c.sample.graph.sender[order[e]];
-        other.graph.receiver[e] = c.sample.graph.receiver[order[e]];
-    }
-    for (const Operand& o : c.lowered.edge.operands)
-        if (o.role == Role::input && o.row == Row::edge) other.inputs[o.name] = permuted(c.sample.inputs.at(o.name), o.width, order, false);
-    Tensors outputs = c.outputs(other, 0);
-    for (const Operand& o : c.lowered.edge.operands)
-        if (o.role == Role::output && o.row == Row::edge) outputs[o.name] = permuted(outputs.at(o.name), o.width, order, true);
-    return outputs;
+Tensors outputs_of_other_edge_order(const Case& c) {
+    const EdgeOrder order(c.sample.graph.edges, 1);
+    const std::vector<Operand>& operands = c.lowered.edge.operands;
+    return order.back(c.outputs(order.reordered(c.sample, operands), 0), operands);
 }
 
 }  // namespace
 
 TEST_CASE("deterministic: the order in which warps run changes no bit, and without the option it does") {
     for (const Target& target : cuda_targets())
-        for (const int order : {0, 1, 2, 3}) {
-            CAPTURE(target.name);
-            CAPTURE(order);
-            CHECK(Case(problem_with(true), order, target).differing_warp_orders() == 0);
-            if (order > 0) CHECK(Case(problem_with(false), order, target).differing_warp_orders() > 0);
-        }
+        for (const bool shared_weights : {false, true})
+            for (const int order : {0, 1, 2, 3}) {
+                CAPTURE(target.name);
+                CAPTURE(shared_weights);
+                CAPTURE(order);
+                CHECK(Case(problem_with(true, shared_weights), order, target).differing_warp_orders() == 0);
+                if (order > 0) CHECK(Case(problem_with(false, shared_weights), order, target).differing_warp_orders() > 0);
+            }
 }
 
 TEST_CASE("deterministic: the order of edges changes no bit, and without the option it does") {
-    for (const int order : {0, 1, 2}) {
-        CAPTURE(order);
-        const Case ours(problem_with(true), order, cuda_target("sm_90a"));
-        CHECK(outputs_of_other_edge_order(ours, 1) == ours.outputs(ours.sample, 0));
-    }
+    for (const bool shared_weights : {false, true})
+        for (const int order : {0, 1, 2}) {
+            CAPTURE(shared_weights);
+            CAPTURE(order);
+            const Case ours(problem_with(true, shared_weights), order, cuda_target("sm_90a"));
+            CHECK(outputs_of_other_edge_order(ours) == ours.outputs(ours.sample, 0));
+        }
     // One after the other, warps add to a sender's row in the order of receivers; a receiver's own sum follows the edges.
     const Case plain(problem_with(false), 0, cuda_target("sm_90a"));
-    CHECK(outputs_of_other_edge_order(plain, 1) != plain.outputs(plain.sample, 0));
+    CHECK(outputs_of_other_edge_order(plain) != plain.outputs(plain.sample, 0));
 }
 
 TEST_CASE("deterministic: the rows that a warp takes change no bit") {
@@ -122,7 +90,6 @@ TEST_CASE("deterministic: the rows that a warp takes change no bit") {
 
 TEST_CASE("deterministic: every mode computes what the oracle says, by every way to copy and by the general schedule") {
     for (const ModeProblem& mode : all_mode_problems(1)) {
-        if (mode.shared_weights) continue;
         CAPTURE(to_string(mode));
         for (const int order : {0, 1, 2}) {
             Problem problem = mode_problem(mode);

@@ -22,8 +22,9 @@ template <class Int>
 struct Edges {
     std::vector<Int> sender, receiver;
     std::int64_t senders = 0, receivers = 0;
+    bool by_sender = false;
 
-    EdgeList<Int> list() const { return {sender, receiver, senders, receivers}; }
+    EdgeList<Int> list() const { return {sender, receiver, senders, receivers, by_sender}; }
 };
 
 template <class Int>
@@ -52,14 +53,17 @@ Index build(const Edges<Int>& edges) {
     return index;
 }
 
-/// The definition: for every receiver its edges in the order they had.
+/// The definition: for every receiver its edges in the order they had, or of their senders.
 template <class Int>
 void check_index(const Edges<Int>& edges, const Index& index) {
     std::size_t position = 0;
     for (std::int64_t r = 0; r < edges.receivers; ++r) {
         CHECK(index.row_ptr[static_cast<std::size_t>(r)] == static_cast<std::int32_t>(position));
-        for (std::size_t e = 0; e < edges.receiver.size(); ++e) {
-            if (edges.receiver[e] != r) continue;
+        std::vector<std::size_t> mine;
+        for (std::size_t e = 0; e < edges.receiver.size(); ++e)
+            if (edges.receiver[e] == r) mine.push_back(e);
+        if (edges.by_sender) std::ranges::stable_sort(mine, {}, [&](std::size_t e) { return edges.sender[e]; });
+        for (const std::size_t e : mine) {
             CHECK(index.edge[position] == static_cast<std::int32_t>(e));
             CHECK(index.sender[position] == static_cast<std::int32_t>(edges.sender[e]));
             ++position;
@@ -83,7 +87,8 @@ DeviceResult build_on_device(Engine& engine, const Edges<Int>& edges) {
         workspace(device_index_workspace(count, edges.receivers));
     const auto ints = [](const DeviceBuffer& b) { return static_cast<std::int32_t*>(b.data()); };
     const DeviceStream stream;
-    engine.indexer().build(engine, {sender.data(), receiver.data(), 8 * sizeof(Int), count, edges.senders, edges.receivers},
+    engine.indexer().build(engine, {sender.data(), receiver.data(), 8 * sizeof(Int), count, edges.senders, edges.receivers,
+                                    nullptr, edges.by_sender},
                            {ints(row_ptr), ints(out_sender), ints(out_edge)}, static_cast<DeviceIndexReport*>(report.data()),
                            workspace.data(), workspace.bytes(), stream.get());
     stream.synchronize();
@@ -98,14 +103,17 @@ DeviceResult build_on_device(Engine& engine, const Edges<Int>& edges) {
 }
 
 template <class Int>
-void compare_with_host(Engine& engine, const Edges<Int>& edges) {
-    const Index host = build(edges);
-    const DeviceResult device = build_on_device(engine, edges);
-    CHECK(device.index.row_ptr == host.row_ptr);
-    CHECK(device.index.sender == host.sender);
-    CHECK(device.index.edge == host.edge);
-    CHECK(device.report.first_invalid == -1);
-    CHECK((device.report.unsorted == 0) == host.sorted);
+void compare_with_host(Engine& engine, Edges<Int> edges) {
+    for (const bool by_sender : {false, true}) {
+        edges.by_sender = by_sender;
+        const Index host = build(edges);
+        const DeviceResult device = build_on_device(engine, edges);
+        CHECK(device.index.row_ptr == host.row_ptr);
+        CHECK(device.index.sender == host.sender);
+        CHECK(device.index.edge == host.edge);
+        CHECK(device.report.first_invalid == -1);
+        CHECK((device.report.unsorted == 0) == host.sorted);
+    }
 }
 
 }  // namespace
@@ -113,6 +121,32 @@ void compare_with_host(Engine& engine, const Edges<Int>& edges) {
 TEST_CASE("random edges, both widths") {
     check_index(random_edges<std::int32_t>(300, 17, 23, 1), build(random_edges<std::int32_t>(300, 17, 23, 1)));
     check_index(random_edges<std::int64_t>(300, 17, 23, 2), build(random_edges<std::int64_t>(300, 17, 23, 2)));
+}
+
+TEST_CASE("edges of one receiver by sender, whatever their order") {
+    Edges<std::int32_t> edges = random_edges<std::int32_t>(300, 17, 23, 11);
+    edges.by_sender = true;
+    check_index(edges, build(edges));
+    Edges<std::int32_t> ordered = edges;
+    const Index index = build(edges);
+    for (std::size_t p = 0; p < index.edge.size(); ++p) {
+        ordered.sender[p] = edges.sender[static_cast<std::size_t>(index.edge[p])];
+        ordered.receiver[p] = edges.receiver[static_cast<std::size_t>(index.edge[p])];
+    }
+    CHECK(build(ordered).sorted);
+    CHECK(build(ordered).sender == index.sender);
+}
+
+TEST_CASE("a deterministic index has the positions of every sender's edges, in order") {
+    const Edges<std::int32_t> edges = random_edges<std::int32_t>(200, 13, 9, 12);
+    const ReceiverIndex index = receiver_index({200, 13, 9, edges.sender, edges.receiver}, true);
+    for (std::size_t s = 0; s < 13; ++s) {
+        std::vector<std::int32_t> positions;
+        for (std::size_t p = 0; p < index.sender.size(); ++p)
+            if (index.sender[p] == static_cast<std::int32_t>(s)) positions.push_back(static_cast<std::int32_t>(p));
+        const std::vector<std::int32_t> found(index.position.begin() + index.sender_ptr[s], index.position.begin() + index.sender_ptr[s + 1]);
+        CHECK(found == positions);
+    }
 }
 
 TEST_CASE("sorted edges are noticed") {

@@ -20,10 +20,14 @@ namespace {
 /// The operands of a request in memory, in the order of its program.
 class OperandMemory {
   public:
-    OperandMemory(const std::vector<Operand>& operands, const Experiment& experiment)
+    OperandMemory(const std::vector<Operand>& operands, const Experiment& experiment, const LaunchPlan& plan)
         : operands_(operands), dtype_(experiment.problem.dtype) {
-        for (const Operand& operand : operands) {
-            const auto elements = static_cast<std::size_t>(experiment.graph.rows(operand.row) * operand.width);
+        const GraphView graph{experiment.graph.edges, experiment.graph.senders, experiment.graph.receivers};
+        for (std::size_t o = 0; o < operands.size(); ++o) {
+            const Operand& operand = operands[o];
+            const bool between = o >= plan.operands.size();
+            const std::int64_t rows = between ? plan.rows_of(plan.tiles[o - plan.operands.size()], graph) : graph.rows(operand.row);
+            const auto elements = static_cast<std::size_t>(rows * operand.width);
             memory_.emplace_back(elements * size_of(dtype_of(operand)));
             if (operand.role == Role::input && !operand.tile) fill(operand, memory_.back(), experiment.inputs.at(operand.name));
         }
@@ -78,7 +82,6 @@ InterpreterArguments arguments_of(const Kernel& kernel, const OperandMemory& mem
         if (b.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(kernel, b.name, graph));
         if (b.kind == BufferKind::operand) arguments.buffers.push_back(memory.buffer(memory.find(b.name)));
     }
-    arguments.rows = rows_of(kernel, graph);
     return arguments;
 }
 
@@ -97,18 +100,23 @@ Deviation deviation_interpreted(const Experiment& e, const Target& target, const
     Trace trace;
     const Lowered lowered = lower(e.problem, e.request, target, run.options, trace);
     const std::vector<Operand> operands = operands_and_tiles(lowered);
-    OperandMemory memory(operands, e);
-    for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, e.problem.dtype))
+    const LaunchPlan plan = plan_of(lowered, e.problem.dtype);
+    OperandMemory memory(operands, e, plan);
+    for (const OutputRule& rule : plan.outputs)
         if (rule.zeroed || (run.parts > 1 && rule.row == Row::receiver)) memory.zero(static_cast<std::size_t>(rule.operand));
     const ReceiverIndex index = receiver_index(e.graph, e.problem.deterministic);
     for (const Kernel& kernel : lowered.kernels)
         for (const Buffer& buffer : kernel.buffers)
             if (buffer.operand && buffer.zeroed) memory.zero(memory.find(buffer.name));
-    for (const Kernel& kernel : lowered.kernels) {
-        InterpreterArguments arguments = arguments_of(kernel, memory, view_of(e.graph, index));
+    const GraphView graph = view_of(e.graph, index);
+    for (std::size_t k = 0; k < lowered.kernels.size(); ++k) {
+        const Kernel& kernel = lowered.kernels[k];
+        InterpreterArguments arguments = arguments_of(kernel, memory, graph);
+        arguments.rows = plan.rows_of(k, graph);
         for (const Buffer& buffer : kernel.buffers)
             if (buffer.operand && buffer.operand->tile && buffer.zeroed) memory.zero(memory.find(buffer.name));
-        arguments.rows_per_warp = run.rows_per_warp;
+        const int fixed = plan.rows_per_warp(k, graph);
+        arguments.rows_per_warp = fixed ? fixed : run.rows_per_warp;
         if (kernel.receiver_rows && target.platform == Platform::cuda && run.parts > 1) {
             arguments.rows_per_warp = 1;
             arguments.parts = run.parts;
@@ -123,7 +131,7 @@ Deviation deviation_interpreted(const Experiment& e, const Target& target, const
 Deviation deviation_on_cpu(Engine& engine, const Experiment& e, const KernelRun& run) {
     const std::shared_ptr<Program> program = engine.compile(e.problem, e.request, engine.target("cpu"), run.options);
     const Lowered lowered = program->lower();
-    OperandMemory memory(lowered.edge.operands, e);
+    OperandMemory memory(lowered.edge.operands, e, program->plan());
     const ReceiverIndex index = receiver_index(e.graph);
     program->run_cpu(memory.pointers(), view_of(e.graph, index), run.threads);
     return deviation(e.expected, memory.outputs(), epsilon(e.problem.dtype));
