@@ -13,6 +13,15 @@ namespace {
 
 bool is_argument(const Buffer& b) { return b.kind != BufferKind::table; }
 
+bool stores_in_bulk(const Block& block) {
+    return std::ranges::any_of(block, [](const KernelStatement& s) {
+        if (const auto* loop = std::get_if<For>(&s.node)) return stores_in_bulk(loop->body);
+        if (const auto* branch = std::get_if<If>(&s.node)) return stores_in_bulk(branch->body);
+        const auto* bulk = std::get_if<BulkReduce>(&s.node);
+        return bulk && bulk->mode == StoreMode::store;
+    });
+}
+
 class KernelPrinter {
   public:
     KernelPrinter(const Kernel& kernel, const Dialect& dialect) : kernel_(kernel), dialect_(dialect) {
@@ -28,6 +37,8 @@ class KernelPrinter {
         for (const std::string& text : kernel_.header) out_.comment(text);
         out_.verbatim(dialect_.prelude);
         if (matrix_bytes(kernel_) > 0) out_.verbatim(dialect_.prelude_products);
+        if (std::ranges::any_of(kernel_.tasks, [](const KernelTask& t) { return stores_in_bulk(t.body); }))
+            out_.verbatim(dialect_.prelude_bulk_stores);
         if (std::ranges::any_of(kernel_.buffers, [](const Buffer& b) { return is_storage_only(b.dtype); })) storage_prelude();
         tables();
         for (std::size_t n = 0; n < kernel_.tasks.size(); ++n) {

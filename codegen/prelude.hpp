@@ -13,6 +13,9 @@ std::string_view prelude_products();
 /// The text of codegen/prelude/storage.cuh, which follows where memory holds numbers of two bytes.
 std::string_view prelude_storage();
 
+/// The text of codegen/prelude/bulk_stores.cuh, which follows where a kernel stores in bulk.
+std::string_view prelude_bulk_stores();
+
 /// The text of codegen/prelude/edges.cu: kernels that build the receiver index on a device.
 std::string_view prelude_edges();
 

@@ -95,7 +95,7 @@ void check(const DeviceEdges& edges, const ReceiverIndexArrays& index, const voi
 struct DeviceIndexer::Code {
     CudaContext context = nullptr;
     CudaModule module = nullptr;
-    CudaFunction begin_32, begin_64, key_by_receiver_32, key_by_receiver_64, count_digits, sum_counts, place_edges, finish_32, finish_64;
+    CudaFunction begin_32, begin_64, key_by_32, key_by_64, note_senders_32, note_senders_64, count_digits, sum_counts, place_edges, finish_32, finish_64;
 
     Code(CudaContext where, const Artifact& artifact) : context(where) {
         const Driver& driver = Driver::get();
@@ -105,8 +105,10 @@ struct DeviceIndexer::Code {
         };
         find(begin_32, "begin_32");
         find(begin_64, "begin_64");
-        find(key_by_receiver_32, "key_by_receiver_32");
-        find(key_by_receiver_64, "key_by_receiver_64");
+        find(key_by_32, "key_by_32");
+        find(key_by_64, "key_by_64");
+        find(note_senders_32, "note_senders_32");
+        find(note_senders_64, "note_senders_64");
         find(count_digits, "count_digits");
         find(sum_counts, "sum_counts");
         find(place_edges, "place_edges");
@@ -163,14 +165,19 @@ void DeviceIndexer::build(Engine& engine, const DeviceEdges& edges, const Receiv
                    shift, w.counts, w.key[to], w.edge[to]);
         }
     };
+    const auto key_by = [&](const void* rows, std::int64_t limit) {
+        launch(wide ? code.key_by_64 : code.key_by_32, blocks_for(count), threads_per_block, stream, rows, w.edge[from], count,
+               edges.edge_count, limit, w.key[from]);
+    };
     if (count > 0) {
         launch(wide ? code.begin_64 : code.begin_32, blocks_for(count), threads_per_block, stream, edges.sender, edges.receiver,
-               count, edges.edge_count, edges.senders, edges.receivers, static_cast<int>(edges.by_sender), w.key[0], w.edge[0],
-               report);
+               count, edges.edge_count, edges.senders, edges.receivers, w.key[0], w.edge[0], report);
         if (edges.by_sender) {
+            launch(wide ? code.note_senders_64 : code.note_senders_32, blocks_for(count), threads_per_block, stream, edges.sender,
+                   edges.receiver, count, edges.edge_count, report);
+            key_by(edges.sender, edges.senders);
             sort(edges.senders);
-            launch(wide ? code.key_by_receiver_64 : code.key_by_receiver_32, blocks_for(count), threads_per_block, stream, edges.receiver,
-                   w.edge[from], count, edges.edge_count, edges.receivers, w.key[from]);
+            key_by(edges.receiver, edges.receivers);
         }
         sort(edges.receivers);
     }

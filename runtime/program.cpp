@@ -142,8 +142,8 @@ void Program::check_for_sums(const GraphView& graph) const {
 LaunchShape Program::shape_of(std::size_t kernel, const Module& module, const GraphView& graph) const {
     if (const int fixed = parts_.plan.rows_per_warp(kernel, graph)) return {fixed, 1, 0};
     LaunchShape shape = module.shape(rows_of(kernel, graph), graph.edges);
-    // Parts of a receiver's sum would be added in no fixed order.
-    if (parts_.plan.deterministic) shape.parts = 1;
+    // Parts of a receiver's sum would be added in no fixed order; without such sums it is all the same which warp has an edge.
+    if (parts_.plan.deterministic && parts_.plan.kernels[kernel].adds_parts) shape.parts = 1;
     return shape;
 }
 

@@ -345,7 +345,7 @@ __device__ __forceinline__ void wait(barrier* b, int phase) {
         : "memory");
 }
 
-// ---- asynchronous additions and stores from shared to global memory -----------------------------------------------------------
+// ---- asynchronous additions from shared to global memory ----------------------------------------------------------------------
 
 __device__ __forceinline__ void add_bulk_instruction(float* global, u32 shared, int bytes) {
     asm volatile("cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32 [%0], [%1], %2;" ::"l"(global_address(global)),
@@ -357,30 +357,18 @@ __device__ __forceinline__ void add_bulk_instruction(double* global, u32 shared,
                  "r"(shared), "r"(bytes)
                  : "memory");
 }
-__device__ __forceinline__ void store_bulk_instruction(void* global, u32 shared, int bytes) {
-    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(global_address(global)), "r"(shared), "r"(bytes)
-                 : "memory");
-}
-// The lanes' writes become visible to the asynchronous proxy, then one lane moves them as one group. With `pending` it waits until at
-// most so many groups still read shared memory; the other lanes know after they met it again. Only the lane that issued the groups can
-// wait for them: it is elected every time.
-template <int pending, class Move>
-__device__ __forceinline__ void move_bulk(Move move) {
+// The lanes' writes become visible to the asynchronous proxy, then one lane adds count elements as one group. With `pending` it waits
+// until at most so many groups still read shared memory; the other lanes know after they met it again. Only the lane that issued the
+// groups can wait for them: it is elected every time.
+template <int count, int pending, class T>
+__device__ __forceinline__ void add_bulk(T* global, const T* shared) {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncwarp();
     if (elected()) {
-        move();
+        add_bulk_instruction(global, shared_address(shared), count * static_cast<int>(sizeof(T)));
         asm volatile("cp.async.bulk.commit_group;" ::: "memory");
         if constexpr (pending >= 0) asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
     }
-}
-template <int count, int pending, class T>
-__device__ __forceinline__ void add_bulk(T* global, const T* shared) {
-    move_bulk<pending>([=] { add_bulk_instruction(global, shared_address(shared), count * static_cast<int>(sizeof(T))); });
-}
-template <int count, int pending, class T>
-__device__ __forceinline__ void store_bulk(T* global, const T* shared) {
-    move_bulk<pending>([=] { store_bulk_instruction(global, shared_address(shared), count * static_cast<int>(sizeof(T))); });
 }
 __device__ __forceinline__ void end_bulk() {
     if (elected()) asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");

@@ -1,6 +1,6 @@
 // Builds the receiver index on a device: a stable radix sort of the edges by receiver, eight bits a pass, and the row pointers.
 // Every step gives the same result however the device schedules it: there are no additions whose order could matter, and places
-// follow from counts. Where edges of one receiver are to be in the order of their senders, they are sorted by sender first.
+// follow from counts.
 //
 // One warp owns a chunk of consecutive edges. A pass counts the digits of every chunk, sums the counts over digits first and
 // chunks second, and moves every edge to its digit's place, in order.
@@ -17,11 +17,11 @@ __device__ Wide filled(Wide capacity, const Wide* count) {
 }
 
 // report[0]: the first edge with a row out of range, all bits set where there is none; report[1]: 1 where the edges are not in
-// the order asked for. Rows out of range are replaced so that nothing below leaves its arrays; edges beyond the capacity are the
+// order of their receivers. Rows out of range are replaced so that nothing below leaves its arrays; edges beyond the capacity are the
 // last to be reported.
 template <class Index>
 __device__ void begin(const Index* sender, const Index* receiver, Wide capacity, const Wide* count, Wide senders, Wide receivers,
-                      int by_sender, int* key, int* edge, Wide* report) {
+                      int* key, int* edge, Wide* report) {
     const Wide edges = filled(capacity, count);
     if (blockIdx.x == 0 && threadIdx.x == 0 && count && *count > capacity)
         atomicMin((unsigned long long*)report, (unsigned long long)capacity);
@@ -29,39 +29,50 @@ __device__ void begin(const Index* sender, const Index* receiver, Wide capacity,
         const Wide row = receiver[e], other = sender[e];
         const bool fits = row >= 0 && row < receivers && other >= 0 && other < senders;
         if (!fits) atomicMin((unsigned long long*)report, (unsigned long long)e);
-        const Wide before = e > 0 ? (Wide)receiver[e - 1] : row;
-        if (before > row || (by_sender && e > 0 && before == row && (Wide)sender[e - 1] > other)) report[1] = 1;
-        key[e] = !fits ? 0 : by_sender ? (int)other : (int)row;
+        if (e > 0 && (Wide)receiver[e - 1] > row) report[1] = 1;
+        key[e] = row >= 0 && row < receivers ? (int)row : 0;
         edge[e] = (int)e;
     }
 }
 
 extern "C" __global__ void begin_32(const int* sender, const int* receiver, Wide capacity, const Wide* count, Wide senders,
-                                    Wide receivers, int by_sender, int* key, int* edge, Wide* report) {
-    begin(sender, receiver, capacity, count, senders, receivers, by_sender, key, edge, report);
+                                    Wide receivers, int* key, int* edge, Wide* report) {
+    begin(sender, receiver, capacity, count, senders, receivers, key, edge, report);
 }
 extern "C" __global__ void begin_64(const Wide* sender, const Wide* receiver, Wide capacity, const Wide* count, Wide senders,
-                                    Wide receivers, int by_sender, int* key, int* edge, Wide* report) {
-    begin(sender, receiver, capacity, count, senders, receivers, by_sender, key, edge, report);
+                                    Wide receivers, int* key, int* edge, Wide* report) {
+    begin(sender, receiver, capacity, count, senders, receivers, key, edge, report);
 }
 
-// From here on by receiver.
+// Where edges of one receiver are to be in the order of their senders, they are sorted by sender first, and then by receiver.
 template <class Index>
-__device__ void key_by_receiver(const Index* receiver, const int* edge, Wide capacity, const Wide* count, Wide receivers, int* key) {
+__device__ void key_by(const Index* rows, const int* edge, Wide capacity, const Wide* count, Wide limit, int* key) {
     const Wide edges = filled(capacity, count);
     for (Wide e = blockIdx.x * (Wide)blockDim.x + threadIdx.x; e < edges; e += (Wide)gridDim.x * blockDim.x) {
-        const Wide row = receiver[edge[e]];
-        key[e] = row >= 0 && row < receivers ? (int)row : 0;
+        const Wide row = rows[edge[e]];
+        key[e] = row >= 0 && row < limit ? (int)row : 0;
     }
 }
 
-extern "C" __global__ void key_by_receiver_32(const int* receiver, const int* edge, Wide capacity, const Wide* count, Wide receivers,
-                                              int* key) {
-    key_by_receiver(receiver, edge, capacity, count, receivers, key);
+extern "C" __global__ void key_by_32(const int* rows, const int* edge, Wide capacity, const Wide* count, Wide limit, int* key) {
+    key_by(rows, edge, capacity, count, limit, key);
 }
-extern "C" __global__ void key_by_receiver_64(const Wide* receiver, const int* edge, Wide capacity, const Wide* count, Wide receivers,
-                                              int* key) {
-    key_by_receiver(receiver, edge, capacity, count, receivers, key);
+extern "C" __global__ void key_by_64(const Wide* rows, const int* edge, Wide capacity, const Wide* count, Wide limit, int* key) {
+    key_by(rows, edge, capacity, count, limit, key);
+}
+
+template <class Index>
+__device__ void note_senders(const Index* sender, const Index* receiver, Wide capacity, const Wide* count, Wide* report) {
+    const Wide edges = filled(capacity, count);
+    for (Wide e = blockIdx.x * (Wide)blockDim.x + threadIdx.x + 1; e < edges; e += (Wide)gridDim.x * blockDim.x)
+        if (receiver[e - 1] == receiver[e] && sender[e - 1] > sender[e]) report[1] = 1;
+}
+
+extern "C" __global__ void note_senders_32(const int* sender, const int* receiver, Wide capacity, const Wide* count, Wide* report) {
+    note_senders(sender, receiver, capacity, count, report);
+}
+extern "C" __global__ void note_senders_64(const Wide* sender, const Wide* receiver, Wide capacity, const Wide* count, Wide* report) {
+    note_senders(sender, receiver, capacity, count, report);
 }
 
 __device__ int digit_of(int key, int shift) { return (key >> shift) & (digits - 1); }

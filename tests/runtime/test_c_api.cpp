@@ -175,6 +175,7 @@ TEST_CASE("every null argument is named") {
     CHECK(flashtp_program_prepare(nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_run_cpu(nullptr, nullptr, 0, nullptr, 1) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_run_cpu_on(nullptr, nullptr, 0, nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);
+    CHECK(flashtp_program_workspace(nullptr, nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_launch_cuda(nullptr, nullptr, 0, nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_build_receiver_index(nullptr, nullptr, nullptr, nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);
     CHECK(flashtp_receiver_index_workspace(nullptr, nullptr) == FLASHTP_INVALID_ARGUMENT);

@@ -176,7 +176,8 @@ typedef struct flashtp_graph {
     const int32_t *sender;  /* [edges] sender of the edge at each position */
     const int32_t *edge;    /* [edges] row of edge operands (y, w, ...) at each position; null: rows are in receiver order */
     /* CUDA: in device memory, how many rows a plain batch has, of at most `edges`; null: `edges`. A convolution has row_ptr[receivers] of
-     * at most `edges` edges in any case. Rows of edge outputs beyond are zero or left as they were. */
+     * at most `edges` edges in any case. Rows of edge outputs beyond are zero or left as they were; of a
+     * deterministic problem they may hold anything. */
     const int64_t *edge_count;
     /* For problems with "deterministic" on CUDA devices, else null: the transpose of the index, and device memory, aligned to 16 bytes, that
      * nothing else uses until the launch is done; flashtp_program_workspace says how much. */
@@ -232,8 +233,9 @@ typedef struct flashtp_edges {
     const int64_t *edge_count;
 } flashtp_edges;
 
-/* Fills row_ptr[receivers + 1], sender[edges] and edge[edges] on this host; edges of one receiver (and, with by_sender,
- * of one sender) keep their order. *sorted (may be null) is 1 when the edges were in that order already: then give null as the graph's `edge`, kernels run faster.
+/* Fills row_ptr[receivers + 1], sender[edges] and edge[edges] on this host; edges of one receiver (and, with by_sender, of one sender)
+ * keep their order. *sorted (may be null) is 1 when the edges were in that order already: then give null as the graph's `edge`, kernels
+ * run faster.
  * A row out of range is FLASHTP_INVALID_ARGUMENT; the message names the edge and its value.
  * The transpose is a second call: with the `sender` that the first one made as receivers and as senders it gives sender_ptr, and as
  * `edge` the positions. With by_sender in the first call, sums of a deterministic problem do not depend on the order of the edges. */
