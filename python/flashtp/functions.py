@@ -3,6 +3,7 @@
 The operator ``flashtp::tensor_product`` carries reverse-mode derivatives of its own. torch.func and forward mode need more, and get
 it from ``TensorProductFunction``.
 """
+import functools
 from typing import Optional, Sequence
 
 import torch
@@ -15,7 +16,7 @@ from torch.compiler import is_compiling, is_dynamo_compiling
 from . import _library
 from .derivatives import Request, gradient_of, kind, output_names, present_inputs, source_count
 from .folding import run_batched
-from .receiver_index import receiver_index
+from .receiver_index import plain_index, receiver_index
 from .specification import name_of, number_of
 
 # Sums over many products need more digits than 16-bit types have: under autocast all of it is done in this type.
@@ -51,14 +52,21 @@ def evaluate_radial(problem: str, operands: Sequence[Tensor], receiver: Tensor, 
 
 def _evaluate_in_python(problem, operands, receiver, sender, receivers) -> Tensor:
     senders = operands[0].shape[0]
+    traced, transformed = is_traced(), transform_is_active()
     index: Sequence[Tensor] = []
     if receiver is not None:
-        index = receiver_index(receiver, sender, senders if receivers is None else receivers, senders)
-    if is_traced():
+        find = receiver_index if traced or transformed else plain_index
+        index = find(receiver, sender, senders if receivers is None else receivers, senders)
+    if traced:
         return _operator(operands, index, problem, 0, 1, 0)[0]
-    if transform_is_active():
+    if transformed:
         return tensor_product(operands, index, Request(problem))[0]
-    return recorded(_autocast(operands), index, Request(name_of(problem)))[0]
+    return recorded(_autocast(operands), index, _forward_request(problem))[0]
+
+
+@functools.lru_cache(maxsize=None)
+def _forward_request(problem: str) -> Request:
+    return Request(name_of(problem))
 
 
 def is_traced() -> bool:

@@ -1,7 +1,8 @@
 """Edges grouped by receiver. All layers that are given the same edges share one index."""
 import os
+import weakref
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -16,7 +17,40 @@ class _Entry(NamedTuple):
     index: list[Tensor]
 
 
+class _Recent(NamedTuple):
+    """The last pair of tensors: looking at them again is a tenth of finding their memory among the entries."""
+
+    receiver: "weakref.ref[Tensor]"
+    sender: "weakref.ref[Tensor]"
+    state: tuple
+    index: list[Tensor]
+
+
 _entries: "OrderedDict[tuple, _Entry]" = OrderedDict()
+_recent: Optional[_Recent] = None
+
+
+def plain_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> list[Tensor]:
+    """``receiver_index`` where nothing is traced or transformed."""
+    global _recent
+    recent = _recent
+    if (recent is not None and recent.receiver() is receiver and recent.sender() is sender
+            and recent.state == _state(receiver, sender, receivers, senders)):
+        return recent.index
+    index = receiver_index(receiver, sender, receivers, senders)
+    if _may_keep(receiver, sender):
+        _recent = _Recent(weakref.ref(receiver), weakref.ref(sender), _state(receiver, sender, receivers, senders), index)
+    return index
+
+
+def _state(receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> tuple:
+    """What may change of two tensors that stay the same objects. None in the place of a stream that is captured."""
+    return (receiver._version, sender._version, receiver.data_ptr(), sender.data_ptr(), receiver.shape, receivers, senders,
+            _stream(receiver) if receiver.is_cuda else 0)
+
+
+def _stream(tensor: Tensor) -> Optional[int]:
+    return None if torch._C._cuda_isCurrentStreamCapturing() else torch._C._cuda_getCurrentRawStream(tensor.get_device())
 
 
 def receiver_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> list[Tensor]:
@@ -49,7 +83,7 @@ def _may_keep(receiver: Tensor, sender: Tensor) -> bool:
 
 
 def _identity(tensor: Tensor) -> tuple:
-    stream = torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else None
+    stream = _stream(tensor) if tensor.is_cuda else None
     return (tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype,
             tensor._version, stream)
 

@@ -64,6 +64,14 @@ def test_edges_changed_in_place_get_a_new_index():
     assert_close([pair.ours(x, y, w)], [pair.e3nns(x, y, w)])
 
 
+def test_other_memory_in_the_same_tensor_gets_a_new_index():
+    pair = Pair(MESSAGE, Edges.random())
+    inputs = pair.inputs()
+    pair.ours(*inputs)
+    pair.edges.receiver.data = (pair.edges.receiver + 1) % pair.edges.receivers
+    assert_close([pair.ours(*inputs)], [pair.e3nns(*inputs)])
+
+
 def test_memory_that_is_used_again_gets_a_new_index():
     """A freed list of edges and the next one often have one address."""
     for _ in range(20):
