@@ -1,6 +1,7 @@
 """SevenNet: released checkpoints with this package in the slot of FlashTP."""
 import copy
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -87,20 +88,37 @@ def test_errors_are_those_of_e3nn(models):
 
 
 def assert_errors_like_e3nns(name, ours, e3nns):
-    data = graph(ours, name)
-    found = []
-    for model in (ours, e3nns, in_float64(e3nns)):
-        with Launches() as ran:
-            out = evaluate(model, data)
-        found.append((out, parameter_gradients(model, (out["energy"], out["forces"])), ran.count))
-    layers = sum(isinstance(module, integration.Convolution) for module in ours.modules())
-    assert layers >= 3 and found[0][2] == 2 * layers and found[1][2] == 0
-    for which in (0, 1):
-        assert set(found[0][which]) == set(found[2][which])
-        exact = found[2][which]
-        errors, own_errors = ([relative_error(values[which][k], exact[k]) for k in exact] for values in found[:2])
-        assert max(errors) <= (2, 4)[which] * max(own_errors) + 1e-7, (errors, own_errors)
-        assert max(errors) < 1e-3
+    """The largest errors of one structure are rounding's own: e3nn's differ by a factor of four between structures. So the means over
+    some structures are compared."""
+    exact_model, errors = in_float64(e3nns), []
+    for seed in range(3):
+        atoms = salt()
+        atoms.rattle(0.1, seed=seed)
+        data = graph(ours, name, atoms)
+        found = [results(model, data) for model in (ours, e3nns, exact_model)]
+        layers = sum(isinstance(module, integration.Convolution) for module in ours.modules())
+        assert layers >= 3 and found[0].launches == 2 * layers and found[1].launches == 0
+        errors.append([[largest_error(r.outputs, found[2].outputs), largest_error(r.gradients, found[2].gradients)]
+                       for r in found[:2]])
+    mine, theirs = torch.tensor(errors).mean(0)
+    assert (mine <= 2 * theirs + 1e-7).all() and mine.max() < 1e-3, (mine, theirs)
+
+
+class Results(NamedTuple):
+    outputs: dict
+    gradients: dict
+    launches: int
+
+
+def results(model, data):
+    with Launches() as ran:
+        out = evaluate(model, data)
+    return Results(out, parameter_gradients(model, (out["energy"], out["forces"])), ran.count)
+
+
+def largest_error(values, exact):
+    assert set(values) == set(exact)
+    return max(relative_error(values[name], exact[name]) for name in exact)
 
 
 def test_the_last_radial_layer_is_the_convolutions():
