@@ -12,9 +12,10 @@ struct Dialect {
     /// A lane is a thread and the warp runs in lock step. Otherwise lanes are loops over arrays, and copies are synchronous.
     bool threads = false;
     std::string_view prelude;           ///< what generated code needs before it
-    std::string_view prelude_products;  ///< and with it, where there are products over tiles
+    std::string_view prelude_products;  ///< and with it, where there are products by tensor cores
     std::string_view prelude_bulk_stores;  ///< and where parts of sums are stored in bulk
     std::string_view prelude_storage;   ///< and where memory holds numbers of two bytes
+    std::string_view prelude_edge_products;  ///< and where products are over edges in global memory
     std::string_view task_qualifiers;   ///< of the function that a task becomes
     std::string_view table_qualifiers;  ///< of a constant table of `int`
     std::string_view restrict_keyword;

@@ -36,10 +36,12 @@ class KernelPrinter {
     std::string print() {
         for (const std::string& text : kernel_.header) out_.comment(text);
         out_.verbatim(dialect_.prelude);
-        if (matrix_bytes(kernel_) > 0) out_.verbatim(dialect_.prelude_products);
+        const bool of_edges = has_edge_products(kernel_);
+        if (of_edges || matrix_bytes(kernel_) > 0) out_.verbatim(dialect_.prelude_products);
         if (std::ranges::any_of(kernel_.tasks, [](const KernelTask& t) { return stores_in_bulk(t.body); }))
             out_.verbatim(dialect_.prelude_bulk_stores);
         if (std::ranges::any_of(kernel_.buffers, [](const Buffer& b) { return is_storage_only(b.dtype); })) storage_prelude();
+        if (of_edges) out_.verbatim(dialect_.prelude_edge_products);
         tables();
         for (std::size_t n = 0; n < kernel_.tasks.size(); ++n) {
             out_.line();
@@ -57,6 +59,8 @@ class KernelPrinter {
     void cuda_entry();
     void cuda_matrices();
     void cuda_rows();
+    void cuda_rows_of_launch();
+    void cuda_rows_of_window();
     void cuda_cases(const std::function<void(std::size_t task, const std::string& chunk)>&);
     void cuda_switch();
     void cpp_entry();
@@ -105,13 +109,7 @@ std::string KernelPrinter::arguments() const {
 void KernelPrinter::cuda_rows() {
     if (matrix_bytes(kernel_) > 0) cuda_matrices();
     out_.line("const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;");
-    out_.line(
-        fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
-                    kernel_.warps_per_block));
-    out_.line("if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();");
-    out_.line("const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);");
-    out_.line("const int row_begin = static_cast<int>(first_row / parts);");
-    out_.line("const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;");
+    kernel_.windows && kernel_.receiver_rows ? cuda_rows_of_window() : cuda_rows_of_launch();
     const std::string type(c_type(kernel_.compute));
     const std::int64_t matrices = matrix_bytes(kernel_);
     if (matrices == 0 && (kernel_.shared_elements > 0 || kernel_.stages > 0))
@@ -129,6 +127,27 @@ void KernelPrinter::cuda_rows() {
         out_.line("warp::barrier* const barriers = nullptr;");
 }
 
+// Rows of edges begin where the window does.
+void KernelPrinter::cuda_rows_of_launch() {
+    out_.line(
+        fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
+                    kernel_.warps_per_block));
+    out_.line("if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();");
+    out_.line("const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);");
+    const char *begin = kernel_.windows ? "edge_begin + " : "", *end = kernel_.windows ? "edge_end" : "rows";
+    out_.line(fmt::format("const int row_begin = {}static_cast<int>(first_row / parts);", begin));
+    out_.line(fmt::format("const int row_end = {0} - row_begin < rows_per_warp ? {0} : row_begin + rows_per_warp;", end));
+}
+
+void KernelPrinter::cuda_rows_of_window() {
+    out_.line("if (edge_begin >= edge_end) return warp::zeros_ready();");
+    out_.line(fmt::format("const warp::Share share(row_ptr, rows, edge_begin, edge_end, parts, blockIdx.x * {0} + warp_in_block, gridDim.x * {0}, lane);",
+                          kernel_.warps_per_block));
+    out_.line("if (share.begin >= share.end) return warp::zeros_ready();");
+    out_.line("const warp::PartOfWindow part(share.part, share.parts, part_edges, edge_begin, edge_end);");
+    out_.line("const int row_begin = share.begin, row_end = share.end;");
+}
+
 // All warps of a block take part, also those without rows.
 void KernelPrinter::cuda_matrices() {
     out_.line("extern __shared__ __align__(128) unsigned char shared_memory[];");
@@ -141,7 +160,7 @@ void KernelPrinter::cuda_matrices() {
 void KernelPrinter::cuda_switch() {
     cuda_cases([&](std::size_t task, const std::string& chunk) {
         out_.line(fmt::format("    {}({}{}, row_begin, row_end, part, lane, region, barriers{});", functions_[task], arguments(), chunk,
-                              kernel_.tasks[task].matrices.empty() ? "" : ", shared_memory"));
+                              loads_matrices(kernel_.tasks[task]) ? ", shared_memory" : ""));
     });
 }
 
@@ -170,8 +189,12 @@ void KernelPrinter::cuda_entry() {
     out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size,
                           kernel_.min_blocks));
     out_.open(fmt::format("{}({}int rows, int rows_per_warp, int parts, int part_edges{})", kernel_.name, parameters,
-                          kernel_.receiver_rows ? "" : ", const long long* row_count"));
-    if (!kernel_.receiver_rows) out_.line("rows = warp::filled(rows, row_count);");
+                          kernel_.windows         ? ", int edge_begin, int edge_end, int receivers"
+                          : kernel_.receiver_rows ? ""
+                                                  : ", const long long* row_count"));
+    if (kernel_.windows) out_.line("edge_end = warp::last_edge(row_ptr, receivers, edge_end);");
+    if (kernel_.windows && !kernel_.receiver_rows) out_.line("rows = edge_end - edge_begin;");
+    if (!kernel_.windows && !kernel_.receiver_rows) out_.line("rows = warp::filled(rows, row_count);");
     cuda_rows();
     cuda_switch();
     out_.close();

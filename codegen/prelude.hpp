@@ -16,6 +16,9 @@ std::string_view prelude_storage();
 /// The text of codegen/prelude/bulk_stores.cuh, which follows where a kernel stores in bulk.
 std::string_view prelude_bulk_stores();
 
+/// The text of codegen/prelude/edge_products.cuh, which follows that where they are over edges in global memory.
+std::string_view prelude_edge_products();
+
 /// The text of codegen/prelude/edges.cu: kernels that build the receiver index on a device.
 std::string_view prelude_edges();
 

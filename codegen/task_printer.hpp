@@ -20,6 +20,8 @@ std::string_view c_type(DType);
 std::string c_literal(double, DType);
 /// `const float* __restrict__ x`, for a function's parameter list.
 std::string c_parameter(const Buffer&, const std::string& name, const Dialect&);
+/// Whether matrices have to be in shared memory when the task begins.
+bool loads_matrices(const KernelTask&);
 /// Statements by which the threads of a block load a task's matrices to the start of `shared_memory`.
 std::vector<std::string> matrix_loads(const KernelTask&, const std::vector<std::string>& buffers, const std::string& chunk);
 
@@ -64,6 +66,7 @@ class TaskPrinter {
     void operator()(const RangeNumber&);
     void operator()(const ZerosReady&);
     void operator()(const TileProduct&);
+    void operator()(const EdgeProduct&);
     void operator()(const SyncWarp&);
 
   private:

@@ -112,7 +112,7 @@ class Scheduler {
         const GroupCost cost = cost_of(group, program_);
         int copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
         while (copies > 1 && knobs_.register_budget && cost.registers(copies) > knobs_.register_budget) copies /= 2;
-        while (copies > 1 && tile_edges() && tile_columns(group, copies) > knobs_.tile_columns) copies /= 2;
+        while (copies > 1 && knobs_.tile_columns && tile_edges() && tile_columns(group, copies) > knobs_.tile_columns) copies /= 2;
         return copies;
     }
 
@@ -191,8 +191,9 @@ class Scheduler {
 
     // As few kernels as can be within the budget. Each task goes to the one that has least so far: expensive ones come first.
     void share_out(const std::vector<std::int64_t>& costs) {
-        // What the tasks of a tile add up is zeroed before each kernel, so they are one.
-        if (knobs_.operations_per_kernel == 0 || schedule_.tile_edges > 0) return;
+        // On CPUs what the tasks of a tile add up is zeroed before each kernel, and warps load a matrix for all their tasks: so they are one.
+        const bool one = schedule_.tile_edges > 0 && (target_.platform == Platform::cpu || schedule_.tile_edges <= most_edges_of_a_warp);
+        if (knobs_.operations_per_kernel == 0 || one) return;
         const std::int64_t total = std::accumulate(costs.begin(), costs.end(), std::int64_t{0}), budget = knobs_.operations_per_kernel;
         const std::int64_t wanted = std::min<std::int64_t>((total + budget - 1) / budget, std::ssize(costs));
         if (wanted < 2) return;
@@ -274,6 +275,16 @@ ScheduleKnobs tile_knobs(ScheduleKnobs knobs, int order) {
     knobs.warps_per_block = 8;
     knobs.min_blocks = 1;
     knobs.rows_per_warp = 4;
+    return knobs;
+}
+
+// Few enough edges that their weights stay in the cache between the kernels, and enough to fill the device.
+ScheduleKnobs window_knobs(ScheduleKnobs knobs, const std::vector<Operand>& tiles) {
+    constexpr std::int64_t wanted_bytes = 128 << 20, unit = 256;
+    std::int64_t columns = 0;
+    for (const Operand& tile : tiles) columns += tile.width;
+    const std::int64_t edges = wanted_bytes / (4 * std::max<std::int64_t>(columns, 1)) / unit * unit;
+    if (knobs.tile_edges == 0) knobs.tile_edges = static_cast<int>(std::clamp<std::int64_t>(edges, 1024, 65536));
     return knobs;
 }
 

@@ -28,7 +28,7 @@ struct ScheduleKnobs {
     int rows_per_warp = 1;
     int prefetch = 0;              ///< edges
     std::int64_t tile_bytes = 0;   ///< on CPUs, of the weights of a tile and of their derivatives together; 0: no tile
-    int tile_edges = 0;            ///< on GPUs
+    int tile_edges = 0;            ///< on GPUs; 0: what is best
     int tile_columns = 0;          ///< weights of an edge that a task makes; a group beyond it loses copies, then is split
     friend bool operator==(const ScheduleKnobs&, const ScheduleKnobs&) = default;
 };
@@ -38,6 +38,8 @@ std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);
 ScheduleKnobs default_knobs(const Target&, const Request&, DType compute, SizeClass = SizeClass::large);
 /// The same for a kernel that makes tiles of weights by tensor cores.
 ScheduleKnobs tile_knobs(ScheduleKnobs, int order);
+/// The same for a kernel that finds these tiles of weights in memory.
+ScheduleKnobs window_knobs(ScheduleKnobs, const std::vector<Operand>& tiles);
 
 /// What the caller wants whatever it costs.
 struct ScheduleDemands {

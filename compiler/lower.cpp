@@ -152,13 +152,18 @@ std::vector<Kernel> lower_tasks(const EdgeProgram& program, const Schedule& sche
         TaskLowering lowering(nests[t], schedule, target, {modes[t], parts.places[t]}, buffers, kernel.lanes, info.compute, terms);
         kernel.tasks.push_back(lowering.run(fmt::format("task{}", t), path_comments(schedule.tasks[t], info)));
         kernel.shared_elements = std::max(kernel.shared_elements, lowering.shared_elements());
+        kernel.windows = target.platform == Platform::cuda && !terms && std::ranges::any_of(program.operands, &Operand::tile);
         if (lowering.uses_ring()) kernel.stages = schedule.ring.stages;
     }
     describe_outputs(program, nests, modes, parts, buffers);
     for (const TileTerm& term : terms ? *terms : std::vector<TileTerm>()) {
         Buffer& rows = buffers.buffers[static_cast<std::size_t>(buffers.named(term.rows.name))];
-        if (term.returned) rows.zeroed = rows.shared_rows = true;
+        if (term.returned()) rows.zeroed = rows.shared_rows = true;
     }
+    // Windows begin and end within receivers, whose rows are added up.
+    if (kernels.front().windows)
+        for (Buffer& buffer : buffers.buffers)
+            if (added_by_parts(kernels.front(), buffer)) buffer.zeroed = buffer.shared_rows = true;
     for (Kernel& kernel : kernels) {
         kernel.buffers = buffers.buffers;
         kernel.most_ranges = most_ranges(parts.sums, info.dtype);

@@ -206,18 +206,12 @@ class ProductLowering {
         Access to;
         to.buffer = buffers_.operand(f.operand);
         to.base = Affine(f.first);
-        if (f.edge) to.base += scaled((operand.tile ? at.positions : at.edges)[i], operand.width);
-        if (f.hidden) to.base += scaled(at.hidden + Affine(j), f.hidden_stride);
+        if (f.edge) to.base += (operand.tile ? at.positions : at.edges)[i].times(operand.width);
+        if (f.hidden) to.base += (at.hidden + Affine(j)).times(f.hidden_stride);
         if (f.column) to.base += at.column + Affine(std::int64_t{c} * lanes_);
         to.lane_stride = f.column ? 1 : 0;
         to.active = f.column && c == at.vectors - 1 ? at.active : lanes_;
         return to;
-    }
-
-    static Affine scaled(const Affine& a, std::int64_t factor) {
-        Affine result(a.constant * factor);
-        for (const auto& [var, f] : a.terms) result += Affine::of(var, f * factor);
-        return result;
     }
 
     std::vector<RegId> load(const Block3& at, const Factor& f, Block& block) {

@@ -94,7 +94,7 @@ void TaskLowering::fill_stage(IntId stage, const Affine& first, Block& block, co
 void TaskLowering::fill_edge(IntId stage, const Affine& position, Block& block) {
     const auto [s, e] = read_windows(position, block);
     emit(block, StageFill{stage, ring_.bulk_bytes});
-    copy_rows(s, e, Affine::of(stage, ring_.edge_elements), block);
+    copy_rows({position, s, e}, Affine::of(stage, ring_.edge_elements), block);
 }
 
 // Stages of several edges have no bulk copies: the edges are dealt to teams of lanes.
@@ -105,7 +105,7 @@ void TaskLowering::fill_edges(IntId stage, const Affine& first, Block& block) {
     For edges{k, Affine(0), Affine::of(count), 1, {}};
     if (lanes_ % stage_edges_ == 0) edges.teams = static_cast<int>(stage_edges_);
     const auto [s, e] = read_windows(first + Affine::of(k), edges.body);
-    copy_rows(s, e, Affine::of(stage, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements), edges.body);
+    copy_rows({first + Affine::of(k), s, e}, Affine::of(stage, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements), edges.body);
     emit(block, std::move(edges));
 }
 
@@ -117,12 +117,13 @@ std::pair<IntId, IntId> TaskLowering::read_windows(const Affine& position, Block
     return {s, e};
 }
 
-void TaskLowering::copy_rows(IntId s, IntId e, const Affine& slot, Block& block) {
-    if (ring_.sender_at >= 0) emit(block, IntPut{ring_buffer_, slot + Affine(ring_.sender_at), s});
-    if (ring_.edge_at >= 0) emit(block, IntPut{ring_buffer_, slot + Affine(ring_.edge_at), e});
+void TaskLowering::copy_rows(const RingRows& rows, const Affine& slot, Block& block) {
+    if (ring_.sender_at >= 0) emit(block, IntPut{ring_buffer_, slot + Affine(ring_.sender_at), rows.sender});
+    if (ring_.edge_at >= 0) emit(block, IntPut{ring_buffer_, slot + Affine(ring_.edge_at), rows.edge});
     for (const RingPiece& piece : ring_.pieces) {
         const Operand& operand = program_.operands[piece.operand];
-        const Affine source = Affine::of(operand.row == Row::sender ? s : e, operand.width) + Affine(piece.first) +
+        const Affine row = operand.row == Row::sender ? Affine::of(rows.sender) : operand.tile ? rows.position : Affine::of(rows.edge);
+        const Affine source = row.times(operand.width) + Affine(piece.first) +
                               (piece.chunk_factor ? Affine::of(int_chunk, piece.chunk_factor) : Affine(0));
         emit(block, AsyncCopy{ring_buffer_, slot + Affine(piece.shared), buffers_.operand(piece.operand), source, piece.count,
                               piece.bulk, piece.vector});

@@ -139,7 +139,12 @@ class TaskLowering {
     void fill_edge(IntId stage, const Affine& position, Block& block);
     void fill_edges(IntId stage, const Affine& first, Block& block);
     std::pair<IntId, IntId> read_windows(const Affine& position, Block& block);
-    void copy_rows(IntId s, IntId e, const Affine& slot, Block& block);
+    /// Of an edge that is copied.
+    struct RingRows {
+        Affine position;
+        IntId sender, edge;
+    };
+    void copy_rows(const RingRows&, const Affine& slot, Block& block);
     Affine ring_slot() const;
     void leave_slot(IntId position, Block& block);
     bool in_ring(ValueId value) const { return ring_.find(value) != nullptr; }

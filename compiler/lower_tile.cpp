@@ -47,9 +47,9 @@ void TaskLowering::plan_tile() {
     for (const TileTerm& term : *terms_) {
         if (!tile_.shared.contains(term.tile.name)) continue;
         tile_.row_pitch = spread(whole(term.hidden, 16));
-        if (!tile_.shared.contains(term.rows.name) && !term.returned)
+        if (!tile_.shared.contains(term.rows.name) && !term.returned())
             tile_.shared[term.rows.name] = new_tile(term.rows.name, tile_.row_pitch);
-        if (term.returned) tile_.returned.insert(term.rows.name);
+        if (term.returned()) tile_.returned.insert(term.rows.name);
         add_matrix(term);
     }
 }
@@ -113,7 +113,7 @@ void TaskLowering::fill_tile(const Affine& first, Block& block) {
     edges.teams = schedule_.tile_edges;
     emit(edges.body, WindowRead{2, e, first + Affine::of(k)});
     for (const TileTerm& term : *terms_) {
-        if (term.returned || !tile_.shared.contains(term.tile.name)) continue;
+        if (term.returned() || !tile_.shared.contains(term.tile.name)) continue;
         const auto vector = static_cast<int>(std::gcd(term.hidden, std::int64_t{4}));
         AsyncCopy copy{tile_.shared.at(term.rows.name),
                        Affine::of(k, tile_.row_pitch),
@@ -145,7 +145,7 @@ void TaskLowering::enter_tile(IntId position, Block& block) {
     emit(first.body, IntMin{count, Affine(schedule_.tile_edges), edges_left(Affine::of(position))});
     std::vector<SharedId> made;
     for (const TileTerm& term : *terms_) {
-        if (term.returned || !tile_.shared.contains(term.tile.name)) continue;
+        if (term.returned() || !tile_.shared.contains(term.tile.name)) continue;
         const SharedId to = tile_.shared.at(term.tile.name);
         emit(first.body,
              TileProduct{to, tile_.shared.at(term.rows.name), tile_.pitch, tile_.row_pitch, tile_.matrices.at(term.matrix.name),
@@ -166,7 +166,7 @@ void TaskLowering::load_tile(Block& block) {
 }
 
 bool TaskLowering::returns() const {
-    return std::ranges::any_of(*terms_, [&](const TileTerm& t) { return t.returned && tile_.shared.contains(t.tile.name); });
+    return std::ranges::any_of(*terms_, [&](const TileTerm& t) { return t.returned() && tile_.shared.contains(t.tile.name); });
 }
 
 void TaskLowering::leave_edge_of_tile(IntId position, Block& block) {
@@ -181,7 +181,7 @@ void TaskLowering::leave_edge_of_tile(IntId position, Block& block) {
 void TaskLowering::return_tile(IntId position, Block& block) {
     std::vector<const TileTerm*> rows;
     for (const TileTerm& term : *terms_) {
-        if (!term.returned || !tile_.shared.contains(term.tile.name)) continue;
+        if (!term.returned() || !tile_.shared.contains(term.tile.name)) continue;
         const bool again = std::ranges::any_of(rows, [&](const TileTerm* t) { return t->rows.name == term.rows.name; });
         emit(block, TileProduct{tile_.shared.at(term.rows.name), tile_.shared.at(term.tile.name), tile_.row_pitch, tile_.pitch,
                                 tile_.matrices.at(term.matrix.name), schedule_.tile_edges, Affine::of(tile_.row), term.factor,

@@ -5,6 +5,7 @@
 #include "compiler/derivative.hpp"
 #include "compiler/expand_paths.hpp"
 #include "compiler/lower.hpp"
+#include "compiler/lower_edge_products.hpp"
 #include "compiler/lower_products.hpp"
 #include "compiler/place_registers.hpp"
 #include "compiler/split_layer.hpp"
@@ -53,68 +54,102 @@ std::vector<Operand> operands_between(const std::vector<Kernel>& kernels, const 
     return between;
 }
 
-/// A program whole, or cut at the weights of a layer that have a tile.
+/// Who makes the weights of a layer, and where they are: each is used where it is made; or kernels in front make those of many edges at
+/// a time, and kernels behind take their gradients; or the convolution's own warps make those of a few.
+enum class Weights { where_used, between_kernels, within_warps };
+
+/// A program whole, or cut at the weights of a layer.
 struct Parts {
+    Weights weights = Weights::where_used;
     LayerSplit split;
-    std::optional<std::vector<TileTerm>> terms = {};  ///< of a kernel that makes the tiles itself; else kernels before and after do
+    std::vector<TileTerm> terms = {};  ///< on GPUs
 };
 
-/// Whether the tasks of a GPU's kernel can make the program's weights: channels are the only axis of all values, so that there is a ring.
-bool makes_tiles(const EdgeProgram& main, const Target& target, DType dtype) {
+/// Whether a warp can make weights of its tasks: channels are the only axis of all values, so that there is a ring.
+bool fits_warps(const Parts& parts, const Target& target) {
+    const EdgeProgram& main = parts.split.main;
     const bool channels = std::ranges::all_of(main.values, [&](const Value& v) {
         if (!v.binding) return true;
         const View& view = v.binding->view;
         const bool weight = main.operands[v.binding->operand].tile;
         return v.extents.size() <= 1 && !view.pair && (!weight || (v.extents.size() == 1 && view.axes[0].stride == 1));
     });
-    return channels && main.is_convolution() && dtype == DType::float32 && target.copy != CopyMechanism::plain &&
-           target.compute_capability >= least_capability_of_products;
+    const auto sums_edges = [](const TileTerm& term) { return term.result == TileTerm::matrix_gradient; };
+    return channels && target.copy != CopyMechanism::plain && std::ranges::none_of(parts.terms, sums_edges);
 }
 
-bool makes_tiles(const Schedule& schedule) {
+bool fits_warps(const Schedule& schedule) {
     const std::vector<Loop> loops = {{LoopKind::chunk}, {LoopKind::receiver}, {LoopKind::edge}};
     return schedule.ring.stages > 0 && std::ranges::all_of(schedule.tasks, [&](const Task& task) { return task.loops == loops; });
 }
 
-/// Ways to cut the program, the best one first.
-std::vector<Parts> parts_of(const EdgeProgram& program, const Target& target, DType dtype, const LoweringOptions& options) {
+/// Ways to make the weights on a GPU by tensor cores, the best one first. Gradients are added up in no fixed order.
+std::vector<Parts> ways_on_gpu(const Parts& cut, const Problem& problem, int order, const Target& target, const LoweringOptions& options) {
+    const bool products = problem.dtype == DType::float32 && target.compute_capability >= least_capability_of_products;
+    const std::optional<std::vector<TileTerm>> terms = tile_terms(cut.split);
+    if (!products || !terms || !cut.split.main.is_convolution()) return {};
+    Parts within{Weights::within_warps, cut.split, *terms}, between{Weights::between_kernels, cut.split, *terms};
+    const int wanted = options.schedule ? options.schedule->tile_edges : options.knobs ? options.knobs->tile_edges : 0;
+    const bool fits = fits_warps(within, target) && wanted <= most_edges_of_a_warp && (!options.schedule || fits_warps(*options.schedule));
+    const bool any_between = !problem.deterministic && (wanted == 0 || wanted > most_edges_of_a_warp);
+    const auto gradient = [](const TileTerm& term) { return term.result != TileTerm::weights; };
+    std::vector<Parts> ways;
+    if (fits && !(problem.deterministic && std::ranges::any_of(*terms, gradient))) ways.push_back(std::move(within));
+    // Beyond backward a warp's tasks are too large for tiles beside them.
+    if (any_between) ways.insert(order >= 2 ? ways.begin() : ways.end(), std::move(between));
+    return ways;
+}
+
+std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& problem, int order, const Target& target, const LoweringOptions& options) {
     const bool tiled = options.schedule ? options.schedule->tile_edges > 0 : !options.general;
-    const Parts whole{{{}, program, {}, {}}};
+    const Parts whole{Weights::where_used, {{}, program, {}, {}}};
     if (!tiled || !has_layer(program)) return {whole};
-    Parts cut{split_layer(program)};
-    if (target.platform == Platform::cpu) return {std::move(cut)};
-    if (makes_tiles(cut.split.main, target, dtype)) cut.terms = tile_terms(cut.split);
-    if (cut.terms && options.schedule && !makes_tiles(*options.schedule)) cut.terms.reset();
-    if (!cut.terms && options.schedule) user_error("schedule: tile_edges: no kernel for {} can make these weights in tiles", target.name);
-    if (!cut.terms) return {whole};
-    return {std::move(cut), whole};
+    Parts cut{Weights::between_kernels, split_layer(program)};
+    if (target.platform == Platform::cpu) {
+        if (options.schedule && kernel_count(*options.schedule) > 1) user_error("schedule: on CPUs with tile_edges, all tasks are of kernel 0");
+        return {std::move(cut)};
+    }
+    std::vector<Parts> ways = ways_on_gpu(cut, problem, order, target, options);
+    if (ways.empty() && options.schedule) user_error("schedule: tile_edges: no kernel for {} can make these weights in tiles", target.name);
+    if (!options.schedule) ways.push_back(whole);
+    return ways;
 }
 
 class KernelMaker {
   public:
     KernelMaker(const Parts& parts, const Target& target, const KernelInfo& info, Trace& trace)
-        : parts_(parts.split), terms_(parts.terms ? &*parts.terms : nullptr), target_(target), info_(info), trace_(trace) {}
+        : parts_(parts), target_(target), info_(info), trace_(trace) {}
 
-    std::vector<Kernel> run(const Schedule& schedule) const {
-        std::vector<Kernel> kernels;
-        if (!terms_ && !parts_.before.statements.empty()) kernels.push_back(products(parts_.before, schedule, "_weights"));
-        for (Kernel& kernel : lower_to_kernels(parts_.main, schedule, target_, info_, terms_)) kernels.push_back(trace_("lower", std::move(kernel)));
-        if (!terms_ && !parts_.after.statements.empty()) kernels.push_back(products(parts_.after, schedule, "_layer"));
-        return kernels;
+    std::vector<Kernel> run(const Schedule& schedule) {
+        const bool around = parts_.weights == Weights::between_kernels;
+        if (around && !parts_.split.before.statements.empty()) make_weights(schedule);
+        const std::vector<TileTerm>* within = parts_.weights == Weights::within_warps ? &parts_.terms : nullptr;
+        for (Kernel& kernel : lower_to_kernels(parts_.split.main, schedule, target_, info_, within)) add(std::move(kernel));
+        if (around && !parts_.split.after.statements.empty()) take_gradients(schedule);
+        return std::move(kernels_);
     }
 
   private:
+    void add(Kernel kernel) { kernels_.push_back(trace_("lower", std::move(kernel))); }
+    void make_weights(const Schedule& schedule) {
+        if (target_.platform == Platform::cpu) return add(products(parts_.split.before, schedule, "_weights"));
+        add(lower_tile_products(parts_.split.before, parts_.terms, target_, info_));
+    }
+    void take_gradients(const Schedule& schedule) {
+        if (target_.platform == Platform::cpu) return add(products(parts_.split.after, schedule, "_layer"));
+        for (Kernel& kernel : lower_returned_products(parts_.split.after, parts_.terms, target_, info_)) add(std::move(kernel));
+    }
     Kernel products(const EdgeProgram& part, const Schedule& schedule, const char* suffix) const {
         KernelInfo info = info_;
         info.name += suffix;
-        return trace_("lower", lower_products(part, schedule, target_, info, parts_.main.is_convolution()));
+        return lower_products(part, schedule, target_, info, parts_.split.main.is_convolution());
     }
 
-    const LayerSplit& parts_;
-    const std::vector<TileTerm>* terms_;
+    const Parts& parts_;
     const Target& target_;
     const KernelInfo& info_;
     Trace& trace_;
+    std::vector<Kernel> kernels_;
 };
 
 /// Every GPU and AArch64 converts float16; of x86-64, what has F16C.
@@ -123,6 +158,12 @@ void check_storage(const Problem& problem, const Target& target) {
     if (converts) return;
     for (const auto& [key, storage] : {std::pair("dtype_in2", problem.dtype_in2), std::pair("dtype_weights", problem.dtype_weights)})
         if (storage == DType::float16) user_error("{}: {} cannot convert float16 (F16C); bfloat16 works everywhere", key, target.name);
+}
+
+/// Knobs of the convolution in a cut program.
+ScheduleKnobs knobs_for(const Parts& parts, const Target& target, const ScheduleKnobs& knobs, int order) {
+    if (target.platform == Platform::cpu || parts.weights == Weights::where_used) return knobs;
+    return parts.weights == Weights::within_warps ? tile_knobs(knobs, order) : window_knobs(knobs, parts.split.tiles);
 }
 
 }  // namespace
@@ -145,7 +186,8 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     result.edge = trace("derivative", derivative(forward, request));
     const ScheduleKnobs knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
     const auto kernels_of = [&](const Parts& parts, const Schedule& schedule) {
-        return KernelMaker(parts, target, describe(problem, request, result.paths, schedule), trace).run(schedule);
+        const KernelInfo info = describe(problem, request, result.paths, schedule);
+        return KernelMaker(parts, target, info, trace).run(schedule);
     };
     const auto accept = [&](Parts parts, std::vector<Kernel> kernels) {
         for (Kernel& kernel : kernels) {
@@ -153,10 +195,9 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
             if (target.platform == Platform::cpu) kernel = trace("place registers", place_registers(std::move(kernel)));
         }
         result.kernels = std::move(kernels);
-        if (!parts.terms) result.tiles = std::move(parts.split.tiles);
-        if (target.platform != Platform::cpu) result.tiles = operands_between(result.kernels, result.edge);
+        result.tiles = target.platform == Platform::cpu ? std::move(parts.split.tiles) : operands_between(result.kernels, result.edge);
     };
-    for (const Parts& parts : parts_of(result.edge, target, problem.dtype, options)) {
+    for (const Parts& parts : ways_to_weights(result.edge, problem, request.order, target, options)) {
         if (options.schedule) {
             result.schedule = *options.schedule;
             result.schedule.deterministic |= problem.deterministic;
@@ -170,11 +211,11 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
             return result;
         }
         // A schedule is chosen before its shared memory is known: when it does not fit, the next one needs less.
-        for (std::optional<ScheduleKnobs> now = parts.terms ? tile_knobs(knobs, request.order) : knobs; now; now = with_less_shared_memory(*now)) {
+        for (std::optional<ScheduleKnobs> now = knobs_for(parts, target, knobs, request.order); now; now = with_less_shared_memory(*now)) {
             result.schedule = choose_schedule(result.paths, parts.split.main, target, problem.dtype, *now,
                                               {options.general, problem.deterministic});
             result.schedule.factoring = to_string(factoring);
-            if (parts.terms && !makes_tiles(result.schedule)) break;
+            if (parts.weights == Weights::within_warps && !fits_warps(result.schedule)) break;
             std::vector<Kernel> kernels = kernels_of(parts, result.schedule);
             if (problem.deterministic && adds_in_any_order(kernels)) break;
             if (!std::ranges::all_of(kernels, fits)) continue;

@@ -24,18 +24,27 @@ class TermReader {
         TileTerm term{.hidden = product.hidden, .factor = product.coefficient};
         const Factor *tile = nullptr, *rows = nullptr, *matrix = nullptr;
         for (const Factor* f : {&product.dst, &product.a, &*product.b}) (f->edge ? f->column ? tile : rows : matrix) = f;
-        if (!tile || !rows || !matrix || matrix == &product.dst) return false;
+        if (!tile || !rows || !matrix) return false;
         term.tile = part.operands[tile->operand];
         term.rows = part.operands[rows->operand];
         term.matrix = part.operands[matrix->operand];
         term.pitch = product.hidden > 1 ? matrix->hidden_stride : product.columns;  // a single row has no distance
-        term.returned = rows == &product.dst;
+        term.result = rows == &product.dst ? TileTerm::rows_gradient : matrix == &product.dst ? TileTerm::matrix_gradient : TileTerm::weights;
         terms.push_back(term);
         return tile->first == 0 && matrix->first == 0 && rows->first == 0 && product.columns == term.tile.width;
     }
 
+    bool read_bias_gradient(const EdgeProgram& part, const Product& product) {
+        TileTerm term{.result = TileTerm::matrix_gradient, .tile = part.operands[product.a.operand], .rows = {}, .matrix = part.operands[product.dst.operand]};
+        term.pitch = product.columns;
+        term.factor = product.coefficient;
+        terms.push_back(term);
+        return product.dst.first == 0 && product.a.first == 0 && product.a.edge && product.columns == term.tile.width;
+    }
+
     bool read_bias(const EdgeProgram& part, const Product& product) {
-        if (product.coefficient != 1 || !product.dst.edge || product.dst.first != 0 || product.a.first != 0) return false;
+        if (!product.dst.edge) return read_bias_gradient(part, product);
+        if (product.coefficient != 1 || product.dst.first != 0 || product.a.first != 0) return false;
         biases_.emplace_back(part.operands[product.dst.operand].name, part.operands[product.a.operand]);
         return product.columns == part.operands[product.dst.operand].width;
     }
@@ -44,7 +53,7 @@ class TermReader {
     bool take_biases() {
         for (const auto& [tile, bias] : biases_) {
             const auto of_tile =
-                std::ranges::find_if(terms, [&](const TileTerm& t) { return !t.returned && t.tile.name == tile; });
+                std::ranges::find_if(terms, [&](const TileTerm& t) { return t.result == TileTerm::weights && t.tile.name == tile; });
             // A matrix in shared memory has room for one.
             const bool taken = of_tile != terms.end() && std::ranges::any_of(terms, [&](const TileTerm& t) {
                                    return t.bias && t.matrix.name == of_tile->matrix.name;

@@ -10,16 +10,20 @@
 namespace flashtp {
 
 /// tile[edge, column] += factor * sum over hidden channels of rows[edge, hidden] * matrix[hidden, column], and `bias` where there is one;
-/// or, with `returned`, rows[edge, hidden] += factor * sum over columns of tile[edge, column] * matrix[hidden, column].
+/// or rows[edge, hidden] += factor * sum over columns of tile[edge, column] * matrix[hidden, column]; or matrix[hidden, column] += factor * sum
+/// over edges of rows[edge, hidden] * tile[edge, column], or of tile[edge, column] alone.
 struct TileTerm {
-    Operand tile, rows, matrix;
+    enum Result { weights, rows_gradient, matrix_gradient } result = weights;
+    Operand tile, rows, matrix;       ///< of a bias's gradient there are no rows, and the matrix has one
     std::optional<Operand> bias;
     std::int64_t hidden = 1, pitch = 0;  ///< rows of the matrix and their distance
     double factor = 1;
-    bool returned = false;
+
+    bool without_rows() const { return rows.name.empty(); }
+    bool returned() const { return result == rows_gradient; }
 };
 
-/// All products of the layer; nothing where one is of another kind, such as a sum over edges.
+/// All products of the layer; nothing where one is of another kind.
 std::optional<std::vector<TileTerm>> tile_terms(const LayerSplit&);
 
 }  // namespace flashtp

@@ -11,6 +11,7 @@ struct WarpRange {
     std::int64_t number;                ///< of the rows among those of all warps
     std::int64_t part_begin, part_end;  ///< of each receiver's edges
     bool split;                         ///< whether other warps do the rest
+    std::int64_t edge_begin, edge_end;  ///< what a launch does of all edges
     std::uint32_t writer;  ///< numbers what runs unordered against the rest: a warp, or a CPU thread's rows
 };
 
@@ -51,6 +52,7 @@ class Warp {
     std::size_t operator()(const BulkEnd*);
     std::size_t operator()(const ZerosReady*) { return next_; }
     std::size_t operator()(const TileProduct*);
+    std::size_t operator()(const EdgeProduct*);
     std::size_t operator()(const SyncWarp*);
 
   private:
@@ -83,6 +85,11 @@ class Warp {
     std::vector<T> column(const BlockMatrix&, std::int64_t number);
     std::vector<T> tile_row(const TileProduct&, std::int64_t row, std::int64_t count);
     void product_row(const TileProduct&, const std::vector<std::vector<T>>& columns, double scale, std::int64_t row);
+    std::vector<std::vector<T>> columns(const BlockMatrix&);
+    std::vector<T> global_row(BufferId, std::int64_t row, std::int64_t first, std::int64_t count);
+    void to_tile(const EdgeProduct&, const std::vector<std::int64_t>& edges);
+    void to_rows(const EdgeProduct&, const std::vector<std::int64_t>& edges);
+    void to_matrix(const EdgeProduct&, const std::vector<std::int64_t>& edges);
     void put_product(const TileProduct&, std::int64_t row, std::int64_t column, double v);
 
     const Plan& plan_;

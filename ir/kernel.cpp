@@ -10,6 +10,12 @@ Affine Affine::of(IntId variable, std::int64_t factor) {
     return a;
 }
 
+Affine Affine::times(std::int64_t factor) const {
+    Affine result(constant * factor);
+    for (const auto& [variable, f] : terms) result += Affine::of(variable, f * factor);
+    return result;
+}
+
 /// Merges two sorted lists of terms; factors that cancel disappear, so that equal sums compare equal.
 Affine& Affine::operator+=(const Affine& other) {
     constant += other.constant;
@@ -56,10 +62,15 @@ std::int64_t matrix_bytes(const Kernel& kernel) {
     std::int64_t most = 0;
     for (const KernelTask& task : kernel.tasks) {
         std::int64_t bytes = 0;
-        for (const BlockMatrix& matrix : task.matrices) bytes += matrix_layout(matrix).bytes;
+        for (const BlockMatrix& matrix : task.matrices) bytes += matrix.written ? 0 : matrix_layout(matrix).bytes;
         most = std::max(most, bytes);
     }
     return most;
+}
+
+bool has_edge_products(const Kernel& kernel) {
+    const auto is_product = [](const KernelStatement& s) { return std::holds_alternative<EdgeProduct>(s.node); };
+    return std::ranges::any_of(kernel.tasks, [&](const KernelTask& t) { return std::ranges::any_of(t.body, is_product); });
 }
 
 bool uses_barriers(const Kernel& kernel) {

@@ -37,6 +37,7 @@ struct Affine {
     Affine(std::int64_t value) : constant(value) {}
     static Affine of(IntId variable, std::int64_t factor = 1);
     Affine& operator+=(const Affine&);
+    Affine times(std::int64_t factor) const;
     friend Affine operator+(Affine a, const Affine& b) { return a += b; }
     friend bool operator==(const Affine&, const Affine&) = default;
 };
@@ -74,6 +75,7 @@ struct BlockMatrix {
     std::vector<std::int64_t> first;
     std::int64_t run = 0, chunk_step = 0;
     std::optional<BufferId> bias;      ///< a row of the same columns
+    bool written = false;              ///< products add to it where it is, and nothing is loaded
 
     std::int64_t width() const { return run * static_cast<std::int64_t>(first.size()); }
     friend bool operator==(const BlockMatrix&, const BlockMatrix&) = default;
@@ -212,6 +214,21 @@ struct TileProduct {
     bool bias = false;  ///< and the matrix's bias in every row; neither transposed nor added
     friend bool operator==(const TileProduct&, const TileProduct&) = default;
 };
+/// Of edges at positions [begin, end) whose rows are in global memory, a row of `tile` a position, one of `rows` an edge:
+///   to_tile:   tile[p, c] = or += factor * sum over k of rows[edge[p], k] * M[k, c], and the matrix's bias;
+///   to_rows:   rows[edge[p], k] += factor * sum over c of tile[p, c] * M[k, c];
+///   to_matrix: M[k, c] += factor * sum over p of rows[edge[p], k] * tile[p, c]; or without rows, M[0, c] += sum over p of tile[p, c].
+/// M's columns in memory are those of the tile. What is added to is added to atomically, but for tiles. Accurate as a TileProduct.
+struct EdgeProduct {
+    enum class To { tile, rows, matrix } to = To::tile;
+    BufferId tile = 0, edge = 0;
+    std::optional<BufferId> rows;
+    MatrixId matrix = 0;
+    Affine begin, end;
+    double factor = 1;
+    bool add = false, bias = false;  ///< to_tile
+    friend bool operator==(const EdgeProduct&, const EdgeProduct&) = default;
+};
 struct SyncWarp { friend bool operator==(const SyncWarp&, const SyncWarp&) = default; };
 
 /// With `teams` the lanes form that many teams of equal size, and iteration i runs on team i, for at most that many iterations: the
@@ -224,7 +241,7 @@ struct If { Affine a, b; Block body; bool operator==(const If&) const; };
 
 using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, IntPut, IntGet, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
                                 Prefetch, CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
-                                WindowRead, PartOfEdges, RangeNumber, BulkReduce, BulkEnd, ZerosReady, TileProduct, SyncWarp>;
+                                WindowRead, PartOfEdges, RangeNumber, BulkReduce, BulkEnd, ZerosReady, TileProduct, EdgeProduct, SyncWarp>;
 struct KernelStatement {
     KernelNode node;
     friend bool operator==(const KernelStatement&, const KernelStatement&) = default;
@@ -274,6 +291,7 @@ struct Kernel {
     std::vector<Buffer> buffers;      ///< kernel arguments in this order (tables are not arguments)
     std::vector<KernelTask> tasks;
     int stages = 0;                   ///< ring depth
+    bool windows = false;             ///< a launch runs the edges at positions [edge_begin, edge_end) alone, and adds to rows of receivers
     std::int64_t shared_elements = 0; ///< a warp's region: the largest task's, without barriers
     int warps_per_block = 1, min_blocks = 1, rows_per_warp = 1;
     friend bool operator==(const Kernel&, const Kernel&) = default;
@@ -301,6 +319,8 @@ struct MatrixLayout {
 MatrixLayout matrix_layout(const BlockMatrix&);
 /// Of GPUs whose tensor cores take 16 x 8 x 16 halves.
 inline constexpr int least_capability_of_products = 80;
+/// Whether a product over edges is part of it.
+bool has_edge_products(const Kernel&);
 /// Of all matrices of the task that has most.
 std::int64_t matrix_bytes(const Kernel&);
 

@@ -97,6 +97,16 @@ class Printer {
         if (s.bias) text(" + bias");
         affine(", ", s.rows), put(" of {} rows", s.tile);
     }
+    void operator()(const EdgeProduct& s) {
+        constexpr const char* names[] = {"tile", "rows", "matrix"};
+        put("product of edges to {}", names[static_cast<int>(s.to)]), affine(" ", s.begin), affine(" .. ", s.end), text(": ");
+        if (s.factor != 1) put("{} * ", s.factor);
+        buffer("tile ", s.tile), text(", ");
+        if (s.rows) buffer("rows ", *s.rows), text(", ");
+         name(task_->matrices, s.matrix, 'm');
+        if (s.add) text(", added");
+        if (s.bias) text(" + bias");
+    }
     void operator()(const SyncWarp&) { text("sync"); }
 
   private:
@@ -212,7 +222,7 @@ void Printer::body(const KernelStatement& s, std::size_t depth) {
 }
 
 void Printer::matrix_line(const BlockMatrix& m) {
-    put("  matrix {} = ", m.name), buffer("", m.buffer), put(", {} rows by {}, columns", m.rows, m.pitch);
+    put("  {}matrix {} = ", m.written ? "written " : "", m.name), buffer("", m.buffer), put(", {} rows by {}, columns", m.rows, m.pitch);
     put(" {}", fmt::join(m.first, " "));
     if (m.chunk_step) put(" + {}*chunk", m.chunk_step);
     put(" and {} more each", m.run - 1);

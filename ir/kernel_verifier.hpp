@@ -62,6 +62,7 @@ class TaskVerifier {
     }
     void operator()(const ZerosReady&) { zeros_ready_ = true; }
     void operator()(const TileProduct&);
+    void operator()(const EdgeProduct&);
     void operator()(const SyncWarp&) {}
 
   private:

@@ -182,7 +182,7 @@ void TaskVerifier::check_matrix(const BlockMatrix& m) const {
     require(kernel_.compute == DType::float32, "products over tiles are of float32");
     require(m.rows >= 1 && m.width() >= 1, "an empty matrix");
     const auto check_buffer = [&](BufferId id, std::int64_t rows) {
-        reads_global(id);
+        if (!m.written) reads_global(id);
         const Operand& of = *operand(id).operand;
         require(operand(id).dtype == kernel_.compute && of.row == Row::shared, "a matrix of other numbers than its products");
         if (of.width < rows * m.pitch) fail("{} is smaller than {} rows of {}", of.name, rows, m.pitch);
@@ -192,6 +192,22 @@ void TaskVerifier::check_matrix(const BlockMatrix& m) const {
     for (const std::int64_t first : m.first)
         if (first < 0 || first + (task_.chunks - 1) * m.chunk_step + m.run > m.pitch)
             fail("columns {} to {} of {}", first, first + m.run - 1, m.pitch);
+}
+
+void TaskVerifier::operator()(const EdgeProduct& s) {
+    using To = EdgeProduct::To;
+    if (s.matrix < 0 || static_cast<std::size_t>(s.matrix) >= task_.matrices.size()) fail("matrix {} does not exist", s.matrix);
+    const BlockMatrix& m = task_.matrices[static_cast<std::size_t>(s.matrix)];
+    read(s.begin), read(s.end), check_integers(s.edge, true);
+    require(m.written == (s.to == To::matrix) && m.first.size() == 1, "a product of edges has one run of columns, which is loaded where it is read");
+    require(s.to == To::tile || (!s.add && !s.bias), "only a tile is stored");
+    require(!s.bias || (m.bias && !s.add), "a bias that the matrix has not, or that is added twice");
+    require(s.rows || (s.to == To::matrix && m.rows == 1), "only sums of a tile's rows need no rows of the layer");
+    if (s.rows && operand(*s.rows).operand->width < m.rows) fail("rows of {} are shorter than the {} of the matrix", operand(*s.rows).name, m.rows);
+    if (operand(s.tile).operand->width < m.first[0] + (task_.chunks - 1) * m.chunk_step + m.run) fail("columns beyond those of {}", operand(s.tile).name);
+    if (s.rows) s.to == To::rows ? writes_global(*s.rows, StoreMode::atomic) : reads_global(*s.rows);
+    s.to == To::tile ? writes_global(s.tile, s.add ? StoreMode::add : StoreMode::store) : reads_global(s.tile);
+    if (s.to == To::matrix) writes_global(m.buffer, StoreMode::atomic);
 }
 
 void TaskVerifier::operator()(const TileProduct& s) {

@@ -249,7 +249,8 @@ Schedule parse_schedule(std::string_view text) {
     object.text("factoring", s.factoring);
     object.text("reason", s.reason);
     object.finish();
-    if (s.tile_edges > 0 && kernel_count(s) > 1) user_error("schedule: with tile_edges, all tasks are of kernel 0");
+    if (s.tile_edges > 0 && s.tile_edges <= most_edges_of_a_warp && kernel_count(s) > 1)
+        user_error("schedule: with tile_edges up to {}, all tasks are of kernel 0", most_edges_of_a_warp);
     return s;
 }
 

@@ -55,7 +55,7 @@ struct Schedule {
     bool stage_rows = false;    ///< receiver rows and gradients pass through shared memory for coalesced access (mul_ir on GPUs)
     bool sums_through_shared = false;  ///< an edge's sums over lanes are added up in shared memory instead of by shuffles
     bool bulk_reduce = false;   ///< sender rows leave by bulk reduction from shared memory (SM90 and newer)
-    int tile_edges = 0;         ///< edges whose weights are made at a time, in cache; 0: an edge's, where they are used
+    int tile_edges = 0;         ///< edges whose weights are made at a time; 0: an edge's, where they are used
     ProductBlocks products;
     int prefetch = 0;           ///< edges ahead of the one at hand whose rows are asked for
     bool deterministic = false; ///< sums that meet in memory are added in an order that no run and no number of threads changes
@@ -66,6 +66,9 @@ struct Schedule {
     std::string reason;         ///< why, for explain
     friend bool operator==(const Schedule&, const Schedule&) = default;
 };
+
+/// On GPUs a tile of more edges is in memory between kernels.
+constexpr int most_edges_of_a_warp = 64;
 
 /// Tasks name kernels below this.
 constexpr std::int64_t most_kernels = 64;

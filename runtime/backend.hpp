@@ -9,6 +9,7 @@
 
 #include "ir/kernel.hpp"
 #include "runtime/launch_plan.hpp"
+#include "runtime/scratch_pool.hpp"
 
 namespace flashtp {
 
@@ -27,6 +28,7 @@ struct Artifact {
 
 /// How a launch spreads rows over warps.
 struct LaunchShape {
+    std::int64_t rows = 0;  ///< that the grid is made for; 0: those of the launch
     int rows_per_warp = 0;  ///< 0: the kernel's default
     int parts = 1;          ///< warps a receiver, which then add up in memory zeroed before; more than one: one row a warp
     int part_edges = 0;     ///< edges of every part but the last, which takes the rest
@@ -38,11 +40,17 @@ struct MemoryRange {
     std::uint64_t bytes = 0;
 };
 
+/// The edges that a kernel with windows does, by position.
+struct EdgeWindow {
+    std::int64_t begin = 0, end = 0, receivers = 0;
+};
+
 struct LaunchArguments {
     std::vector<void*> buffers;   ///< in the order of Kernel::buffers without tables; index buffers may be null where the kernel allows
     std::int64_t rows = 0;        ///< receivers or edges, as Kernel::receiver_rows says
     const std::int64_t* row_count = nullptr;  ///< CUDA, where rows are edges: in device memory, how many of them there are; null: all
     LaunchShape shape;
+    EdgeWindow window;            ///< CUDA, of kernels with windows
     std::span<const MemoryRange> zeroed;  ///< CUDA: before the kernel writes
     void* stream = nullptr;       ///< CUstream; ignored on the CPU
 };
@@ -71,6 +79,8 @@ class Backend {
     virtual std::string source(const Kernel&) = 0;
     /// Needs no device. Throws CompileError with the compiler's log.
     virtual Artifact compile(const Kernel&, const std::string& source) = 0;
+    /// CUDA: of the caller's current context; null on CPUs. Throws DeviceError.
+    virtual std::shared_ptr<const ScratchPool> scratch() { return nullptr; }
     /// CUDA: into the caller's current context. Throws DeviceError.
     virtual std::unique_ptr<Module> load(const KernelFacts&, const Artifact&) = 0;
 };

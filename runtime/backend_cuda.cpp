@@ -3,6 +3,8 @@
 #include <array>
 #include <chrono>
 #include <limits>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include <fmt/format.h>
@@ -44,10 +46,10 @@ class CudaKernel final : public Module {
   public:
     CudaKernel(const KernelFacts& kernel, const Artifact& artifact)
         : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
-          warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows),
+          warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows), windows_(kernel.windows),
           adds_parts_(kernel.adds_parts), shared_bytes_(kernel.shared_bytes), parts_(kernel.chunks),
           arguments_(static_cast<std::size_t>(kernel.arguments)) {
-        if (arguments_ + 5 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
+        if (arguments_ + 7 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
         load(artifact);
     }
     ~CudaKernel() override {
@@ -77,6 +79,7 @@ class CudaKernel final : public Module {
     std::int64_t warps_;
     int rows_per_warp_;
     bool splits_;               ///< receivers may have several warps
+    bool windows_;              ///< launches do windows of the edges
     bool adds_parts_;           ///< which then add up in memory
     std::int64_t slots_ = 1;    ///< warps that the device runs at a time
     std::int64_t shared_bytes_;
@@ -160,7 +163,7 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     if (row_end <= 0 || parts_ == 0) return;  // a request whose outputs are all zero has no task
     int rows_per_warp = launch.shape.rows_per_warp > 0 ? launch.shape.rows_per_warp : rows_per_warp_;
     int parts = launch.shape.parts, part_edges = launch.shape.part_edges;
-    const auto grid_x = static_cast<unsigned>(blocks(row_end * parts, rows_per_warp));
+    const auto grid_x = static_cast<unsigned>(blocks((launch.shape.rows > 0 ? launch.shape.rows : row_end) * parts, rows_per_warp));
     int rows = static_cast<int>(row_end);
 
     std::array<void*, most_arguments> pointers;
@@ -170,7 +173,11 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     pointers[arguments_ + 2] = &parts;
     pointers[arguments_ + 3] = &part_edges;
     const std::int64_t* row_count = launch.row_count;
-    pointers[arguments_ + 4] = &row_count;  // taken where rows are edges
+    int edge_begin = static_cast<int>(launch.window.begin), edge_end = static_cast<int>(launch.window.end);
+    int receivers = static_cast<int>(launch.window.receivers);
+    pointers[arguments_ + 4] = windows_ ? static_cast<void*>(&edge_begin) : &row_count;  // the latter is taken where rows are edges
+    pointers[arguments_ + 5] = &edge_end;
+    pointers[arguments_ + 6] = &receivers;
     CudaLaunchAttribute early{CudaLaunchAttribute::programmatic_serialization, 0, {1}};
     const bool overlap = overlaps_ && !launch.zeroed.empty();
     const CudaLaunch config{grid_x, static_cast<unsigned>(parts_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
@@ -182,6 +189,12 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
 // A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more and a part
 // leaves nothing to be added up, receivers are split; docs/performance.md has the measurements.
 LaunchShape CudaKernel::shape(std::int64_t rows, std::int64_t edges) const {
+    if (windows_ && !splits_) {
+        // Products load a matrix when they begin: a warp does as many edges as there are for it, in whole fragments.
+        constexpr std::int64_t fragment = 32;
+        const std::int64_t share = (rows * parts_ + slots_ - 1) / slots_;
+        return {0, static_cast<int>((share + fragment - 1) / fragment * fragment), 1, 0};
+    }
     struct Splitting {
         std::int64_t below, rounds, fewest_edges;  ///< items a slot to split below, items a slot wanted, edges of a part
     };
@@ -189,7 +202,7 @@ LaunchShape CudaKernel::shape(std::int64_t rows, std::int64_t edges) const {
     const std::int64_t items = rows * parts_;
     if (items >= 4 * rows_per_warp_ * slots_) return {};
     const Splitting& how = items < slots_ || adds_parts_ ? too_few : uneven;
-    LaunchShape shape{1, 1, 0};
+    LaunchShape shape{0, 1, 1, 0};
     if (!splits_ || items == 0 || items >= how.below * slots_) return shape;
     const std::int64_t degree = (edges + rows - 1) / rows, wanted = (how.rounds * slots_ + items - 1) / items;
     shape.parts = static_cast<int>(std::clamp<std::int64_t>(degree / how.fewest_edges, 1, wanted));
@@ -219,6 +232,7 @@ class CudaBackend final : public Backend {
     std::string compiler() override { return nvrtc()->file(); }
     std::string source(const Kernel& kernel) override { return emit_c(kernel, cuda_dialect()); }
     Artifact compile(const Kernel&, const std::string& source) override;
+    std::shared_ptr<const ScratchPool> scratch() override;
     std::unique_ptr<Module> load(const KernelFacts& kernel, const Artifact& artifact) override {
         return std::make_unique<CudaKernel>(kernel, artifact);
     }
@@ -230,7 +244,19 @@ class CudaBackend final : public Backend {
 
     std::filesystem::path path_;
     OnceMap<const Nvrtc> nvrtc_;
+    std::mutex mutex_;
+    std::vector<std::weak_ptr<const ScratchPool>> pools_;  ///< of the contexts that programs need them in
 };
+
+std::shared_ptr<const ScratchPool> CudaBackend::scratch() {
+    const std::lock_guard lock(mutex_);
+    const void* const context = current_context();
+    for (const std::weak_ptr<const ScratchPool>& each : pools_)
+        if (const auto pool = each.lock(); pool && pool->context() == context) return pool;
+    auto pool = std::make_shared<const ScratchPool>();
+    pools_.push_back(pool);
+    return pool;
+}
 
 Artifact CudaBackend::compile(const Kernel& kernel, const std::string& source) {
     const auto start = std::chrono::steady_clock::now();

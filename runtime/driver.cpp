@@ -64,6 +64,11 @@ Driver::Driver() {
     bind(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
     bind(allocate, "cuMemAlloc_v2");
     bind(release, "cuMemFree_v2");
+    bind(create_pool, "cuMemPoolCreate");
+    bind(destroy_pool, "cuMemPoolDestroy");
+    bind(set_pool_attribute, "cuMemPoolSetAttribute");
+    bind(allocate_from_pool, "cuMemAllocFromPoolAsync");
+    bind(release_async, "cuMemFreeAsync");
     bind(copy_to_device, "cuMemcpyHtoD_v2");
     bind(copy_to_host, "cuMemcpyDtoH_v2");
     bind(copy_on_device_async, "cuMemcpyDtoDAsync_v2");

@@ -31,6 +31,14 @@ struct CudaLaunch {
     unsigned attribute_count;
 };
 
+/// CUmemPoolProps.
+struct CudaPoolProperties {
+    int allocation_type, handle_types, location_type, location;
+    void* security;
+    std::size_t most_bytes;
+    unsigned char reserved[56];
+};
+
 struct Driver {
     /// Loads libcuda.so.1 and initialises it once. Throws DeviceError where there is no driver or it has no device, and ForkedError
     /// in a child of a process that did this.
@@ -66,6 +74,11 @@ struct Driver {
     CudaStatus (*occupancy)(int*, CudaFunction, int, std::size_t);
     CudaStatus (*allocate)(CudaAddress*, std::size_t);
     CudaStatus (*release)(CudaAddress);
+    CudaStatus (*create_pool)(void**, const CudaPoolProperties*);
+    CudaStatus (*destroy_pool)(void*);
+    CudaStatus (*set_pool_attribute)(void*, int, void*);
+    CudaStatus (*allocate_from_pool)(CudaAddress*, std::size_t, void*, CudaStream);
+    CudaStatus (*release_async)(CudaAddress, CudaStream);
     CudaStatus (*copy_to_device)(CudaAddress, const void*, std::size_t);
     CudaStatus (*copy_to_host)(void*, CudaAddress, std::size_t);
     CudaStatus (*copy_on_device_async)(CudaAddress, CudaAddress, std::size_t, CudaStream);

@@ -18,6 +18,7 @@ namespace flashtp {
 struct KernelFacts {
     std::string name;
     bool receiver_rows = false;  ///< walks over the edges of its rows
+    bool windows = false;        ///< a launch does a window of the edges
     Row rows = Row::edge;        ///< that it is handed; shared: ranges of rows of the kernel before that cuts them
     std::int64_t most_ranges = 0;  ///< not 0: its rows are cut into so many ranges at most, a warp's each
     bool adds_parts = false;     ///< warps that share a receiver add up in memory
@@ -49,7 +50,7 @@ struct TileUse {
 
 struct LaunchPlan {
     std::vector<ProgramOperand> operands;
-    std::vector<ProgramOperand> tiles;  ///< what kernels hand each other: arguments count them after the operands (CPU)
+    std::vector<ProgramOperand> tiles;  ///< what kernels hand each other: arguments count them after the operands
     std::vector<TileUse> tile_uses;
     std::int64_t tile_edges = 0;  ///< edges of a tile
     std::vector<KernelFacts> kernels;
@@ -66,6 +67,7 @@ struct LaunchPlan {
     int rows_per_warp(std::size_t kernel, const GraphView&) const;
 
     /// Whether the graph has to have its edges by sender as well.
+    bool windows() const;  ///< tiles are those of windows of the edges, else of the whole graph
     bool sums_by_sender() const;
     friend bool operator==(const LaunchPlan&, const LaunchPlan&) = default;
 };

@@ -4,6 +4,7 @@
 
 #include "compiler/trace.hpp"
 #include "ir/error.hpp"
+#include "runtime/cuda_launch.hpp"
 #include "runtime/device.hpp"
 #include "runtime/driver.hpp"
 
@@ -27,6 +28,7 @@ void check_counts(const GraphView& graph) {
 struct Program::Loaded {
     void* context;  ///< null on the CPU
     Modules modules;
+    std::shared_ptr<const ScratchPool> scratch;  ///< for windows; null without
 };
 
 Program::Program(Parts parts) : parts_(std::move(parts)), launches_(parts_.plan.kernels.size()) {
@@ -43,21 +45,28 @@ Program::Modules Program::load() const {
     return modules;
 }
 
-const Program::Modules& Program::modules(const void* const* captured) const {
+const Program::Loaded& Program::loaded(const void* const* captured) const {
     void* const context = is_cuda() ? current_context() : nullptr;
     LoadedCode& code = loaded_.get();
     const std::lock_guard lock(code.mutex);
     for (const auto& loaded : code.contexts) {
-        if (loaded->context == context) return loaded->modules;
+        if (loaded->context == context) return *loaded;
     }
     if (captured && is_capturing(*captured))
         throw NotPreparedError("the program's code is not loaded, and the stream is captured into a CUDA graph; "
                                "flashtp_program_prepare loads it before");
-    code.contexts.push_back(std::make_unique<Loaded>(Loaded{context, load()}));
-    return code.contexts.back()->modules;
+    code.contexts.push_back(std::make_unique<Loaded>(Loaded{context, load(), scratch()}));
+    return *code.contexts.back();
 }
 
-void Program::prepare() const { modules(); }
+std::shared_ptr<const ScratchPool> Program::scratch() const {
+    if (!parts_.plan.windows()) return nullptr;
+    auto pool = parts_.backend->scratch();
+    pool->reserve(CudaLaunchSequence::scratch_bytes(parts_.plan, parts_.plan.tile_edges));
+    return pool;
+}
+
+void Program::prepare() const { loaded(); }
 
 Lowered Program::lower() const {
     Trace trace;
@@ -100,18 +109,15 @@ void Program::run_cpu(std::span<void* const> operands, const GraphView& graph, i
             user_error("row_ptr runs from {} to {}; it must run from 0 to the number of edges, {}", first, last, graph.edges);
         }
     }
-    cpu_->run(operands, graph, modules(), threads, pool);
+    cpu_->run(operands, graph, loaded().modules, threads, pool);
     for (auto& launches : launches_) launches.fetch_add(1, std::memory_order_relaxed);
-}
-
-std::int64_t Program::rows_of(std::size_t kernel, const GraphView& graph) const {
-    return parts_.plan.rows_of(kernel, graph);
 }
 
 /// One after the other in the workspace.
 std::vector<MemoryRange> Program::memory_between_kernels(const GraphView& graph) const {
     constexpr std::size_t alignment = 256;
     std::vector<MemoryRange> ranges;
+    if (parts_.plan.windows()) return ranges;
     auto* next = static_cast<std::byte*>(graph.workspace);
     for (const ProgramOperand& o : parts_.plan.tiles) {
         const std::size_t bytes = static_cast<std::size_t>(parts_.plan.rows_of(o, graph) * o.width) * size_of(o.dtype);
@@ -122,7 +128,7 @@ std::vector<MemoryRange> Program::memory_between_kernels(const GraphView& graph)
 }
 
 std::size_t Program::workspace_bytes(const GraphView& graph) const {
-    if (!is_cuda() || parts_.plan.tiles.empty()) return 0;
+    if (!is_cuda() || parts_.plan.tiles.empty() || parts_.plan.windows()) return 0;
     check_counts(graph);
     GraphView counts = graph;
     counts.workspace = nullptr;
@@ -139,54 +145,15 @@ void Program::check_for_sums(const GraphView& graph) const {
         user_error("sender_ptr is null; a deterministic program needs the edges by sender as well");
 }
 
-LaunchShape Program::shape_of(std::size_t kernel, const Module& module, const GraphView& graph) const {
-    if (const int fixed = parts_.plan.rows_per_warp(kernel, graph)) return {fixed, 1, 0};
-    LaunchShape shape = module.shape(rows_of(kernel, graph), graph.edges);
-    // Parts of a receiver's sum would be added in no fixed order; without such sums it is all the same which warp has an edge.
-    if (parts_.plan.deterministic && parts_.plan.kernels[kernel].adds_parts) shape.parts = 1;
-    return shape;
-}
-
-std::vector<MemoryRange> Program::zeroed(std::span<void* const> operands, const std::vector<MemoryRange>& between, const GraphView& graph,
-                                         bool split) const {
-    std::vector<MemoryRange> ranges;
-    for (const OutputRule& output : parts_.plan.outputs) {
-        const std::int64_t bytes = graph.rows(output.row) * output.row_bytes();
-        const bool needed = output.zeroed || (split && output.row == Row::receiver);
-        if (needed && bytes > 0) ranges.push_back({operands[static_cast<std::size_t>(output.operand)], static_cast<std::uint64_t>(bytes)});
-    }
-    for (std::size_t t = 0; t < between.size(); ++t) {
-        const bool needed = std::ranges::any_of(parts_.plan.tile_uses, [&](const TileUse& use) { return use.tile == t && use.zeroed; });
-        if (needed && between[t].bytes > 0) ranges.push_back(between[t]);
-    }
-    return ranges;
-}
-
 void Program::launch_cuda(std::span<void* const> operands, const GraphView& graph, void* stream) const {
     if (!is_cuda()) user_error("the program is compiled for {}, not for CUDA", parts_.target.name);
     check(operands, graph);
     check_for_sums(graph);
     const void* const captured = stream;
-    const Modules& loaded = modules(&captured);
-    const std::vector<MemoryRange> between = memory_between_kernels(graph);
-    std::vector<void*> pointers(operands.begin(), operands.end());
-    for (const MemoryRange& range : between) pointers.push_back(range.data);
-    std::vector<LaunchArguments> launches(loaded.size());
-    bool split = false;
-    for (std::size_t k = 0; k < loaded.size(); ++k) {
-        launches[k].buffers = parts_.plan.arguments[k].pointers(pointers, graph);
-        launches[k].rows = rows_of(k, graph);
-        launches[k].row_count = parts_.plan.kernels[k].rows == Row::edge ? graph.edge_count : nullptr;
-        launches[k].shape = shape_of(k, *loaded[k], graph);
-        launches[k].stream = stream;
-        split |= launches[k].shape.parts > 1;
-    }
-    const std::vector<MemoryRange> zeroed = this->zeroed(operands, between, graph, split);
-    if (!launches.empty()) launches.front().zeroed = zeroed;
-    for (std::size_t k = 0; k < loaded.size(); ++k) {
-        loaded[k]->launch(launches[k], 0, launches[k].rows);
-        if (launches[k].rows > 0) launches_[k].fetch_add(1, std::memory_order_relaxed);
-    }
+    const Loaded& code = loaded(&captured);
+    CudaLaunchSequence(parts_.plan, code.modules, graph, stream).enqueue(operands, memory_between_kernels(graph), code.scratch.get());
+    for (std::size_t k = 0; k < launches_.size(); ++k)
+        if (parts_.plan.rows_of(k, graph) > 0) launches_[k].fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace flashtp

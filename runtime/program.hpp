@@ -77,15 +77,13 @@ class Program {
     struct Loaded;  ///< modules of one CUDA context, or those of the CPU
 
     /// `captured`: a stream, if any, during whose capture nothing may be loaded.
-    const Modules& modules(const void* const* captured = nullptr) const;
+    const Loaded& loaded(const void* const* captured = nullptr) const;
     Modules load() const;
+    std::shared_ptr<const ScratchPool> scratch() const;
     bool is_cuda() const { return !cpu_; }
-    std::int64_t rows_of(std::size_t kernel, const GraphView&) const;
-    LaunchShape shape_of(std::size_t kernel, const Module&, const GraphView&) const;
     void check(std::span<void* const> operands, const GraphView&) const;
     void check_for_sums(const GraphView&) const;
     std::vector<MemoryRange> memory_between_kernels(const GraphView&) const;
-    std::vector<MemoryRange> zeroed(std::span<void* const> operands, const std::vector<MemoryRange>& between, const GraphView&, bool split) const;
 
     Parts parts_;
     std::unique_ptr<CpuRunner> cpu_;  ///< null on CUDA

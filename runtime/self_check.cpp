@@ -188,7 +188,8 @@ namespace {
 void zero_between(const LaunchPlan& plan, const Kernel& kernel, bool tiles, HostOperands& operands) {
     for (const Buffer& buffer : kernel.buffers) {
         const auto between = std::ranges::find(plan.tiles, buffer.name, &ProgramOperand::name);
-        if (between == plan.tiles.end() || !buffer.zeroed || buffer.operand->tile != tiles) continue;
+        if (between == plan.tiles.end() || !buffer.zeroed) continue;
+        if ((buffer.operand->tile && !kernel.windows) != tiles) continue;  // all kernels with windows add to one tile
         const std::size_t number = plan.operands.size() + static_cast<std::size_t>(between - plan.tiles.begin());
         const std::span<std::byte> memory = operands.memory()[number];
         std::ranges::fill(memory, std::byte{0});

@@ -139,8 +139,9 @@ struct TileRows {
     Edges edges[blocks][steps];
     float back[blocks][2];
 
-    template <int first, int count, int pitch>
-    __device__ __forceinline__ void load(const float* tile, int exponent, float factor, int lane) {
+    // row_of(i) is where row i begins; `pairs`: all rows begin at 8 bytes.
+    template <int first, int count, bool pairs, class RowOf>
+    __device__ __forceinline__ void load(RowOf row_of, int exponent, float factor, int lane) {
         const int g = lane / 4, t = lane % 4;
 #pragma unroll
         for (int block = 0; block < blocks; ++block) {
@@ -150,9 +151,9 @@ struct TileRows {
             for (int step = 0; step < steps; ++step)
 #pragma unroll
                 for (int part = 0; part < 4; ++part) {
-                    const float* const row = tile + (16 * block + g + part % 2 * 8) * pitch;
+                    const float* const row = row_of(16 * block + g + part % 2 * 8);
                     const int n = first + 16 * step + part / 2 * 8 + 2 * t;
-                    v[step][part] = first + 16 * step + 16 <= count ? *reinterpret_cast<const float2*>(row + n) : pair_at(row, n, count);
+                    v[step][part] = pairs && first + 16 * step + 16 <= count ? *reinterpret_cast<const float2*>(row + n) : pair_at(row, n, count);
                     greatest[part % 2] = fmaxf(greatest[part % 2], fmaxf(fabsf(v[step][part].x), fabsf(v[step][part].y)));
                 }
             float scale[2];
@@ -177,28 +178,11 @@ struct TileRows {
 
 // ---- to[r, c] = factor * sum over k of from[r, k] * M[k, c], or transposed -------------------------------------------------------
 
-// Results c, c + 1 of the two rows of a lane.
-template <class M, int pitch, bool add, bool with_bias>
-__device__ __forceinline__ void put_results(float* to, const unsigned char* matrix, const float (&sum)[4], const float (&back)[2], int c) {
-#pragma unroll
-    for (int row = 0; row < 2; ++row) {
-        float2* const at = reinterpret_cast<float2*>(to + 8 * row * pitch + c);
-        float2 v = {sum[2 * row] * back[row], sum[2 * row + 1] * back[row]};
-        float2 more = {0, 0};
-        if constexpr (add) more = *at;
-        if constexpr (with_bias) more = *reinterpret_cast<const float2*>(matrix + M::bias + 4 * c);
-        if constexpr (add || with_bias) v.x += more.x, v.y += more.y;
-        *at = v;
-    }
-}
-
 // `together` fragments of eight results from c on: sums that do not wait for each other. `pieces` is where the lane's pieces of the first
 // fragment are.
-template <class M, int together, int pitch, bool transposed, bool add, bool with_bias, int blocks, int steps>
-__device__ __forceinline__ void multiply_fragments(float* to, const unsigned char* matrix, const TileRows<blocks, steps>& rows, u32 pieces,
-                                                   int c, int lane) {
+template <class M, bool transposed, int together, int blocks, int steps>
+__device__ __forceinline__ void multiply_fragments(float (&sum)[together][blocks][4], const TileRows<blocks, steps>& rows, u32 pieces, int c) {
     constexpr int result = transposed ? 1 : M::pitch, summand = transposed ? M::pitch : 1;
-    float sum[together][blocks][4] = {};
 #pragma unroll
     for (int step = 0; step < steps; ++step) {
         Columns columns[together];
@@ -216,32 +200,63 @@ __device__ __forceinline__ void multiply_fragments(float* to, const unsigned cha
                     multiply_add(sum[n][block], product == 0 ? edges.low : edges.high, columns[n].v[half], columns[n].v[half + 1]);
                 }
     }
+}
+
+// put(r, below, c, v) for every pair of results c, c + 1 of row r + below that the lane has; `below` is constant.
+template <class M, int together, bool transposed, int blocks, int steps, class Put>
+__device__ __forceinline__ void multiply_and_put(const TileRows<blocks, steps>& rows, u32 pieces, int c, int lane, Put put) {
+    float sum[together][blocks][4] = {};
+    multiply_fragments<M, transposed>(sum, rows, pieces, c);
 #pragma unroll
     for (int n = 0; n < together; ++n)
 #pragma unroll
         for (int block = 0; block < blocks; ++block)
-            put_results<M, pitch, add, with_bias>(to + (16 * block + lane / 4) * pitch, matrix, sum[n][block], rows.back[block],
-                                                  c + 8 * n + lane % 4 * 2);
+#pragma unroll
+            for (int row = 0; row < 2; ++row) {
+                const float back = rows.back[block][row];
+                put(16 * block + lane / 4, 8 * row, c + 8 * n + lane % 4 * 2,
+                    float2{sum[n][block][2 * row] * back, sum[n][block][2 * row + 1] * back});
+            }
+}
+
+// The same for all results, `together` fragments at a time. Eight lanes have the rows of a piece, rows are columns of the matrix; the
+// second piece has summands 8 further on.
+template <class M, int together, int first, bool transposed, int blocks, int steps, class Put>
+__device__ __forceinline__ void multiply_all(const TileRows<blocks, steps>& rows, const unsigned char* matrix, int lane, Put put) {
+    constexpr int results = transposed ? M::depth : M::width, left = results / 8 % together, whole = results - 8 * left;
+    const int column = lane % 8 + (transposed ? first + lane / 8 % 2 * 8 : 0), k = transposed ? 0 : first + lane / 8 % 2 * 8;
+    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (column * M::pitch + k) * 2;
+#pragma unroll 1
+    for (int c = 0; c < whole; c += 8 * together) multiply_and_put<M, together, transposed>(rows, pieces, c, lane, put);
+    if constexpr (left > 0) multiply_and_put<M, left, transposed>(rows, pieces, whole, lane, put);
+}
+
+template <class M>
+__device__ __forceinline__ int exponent_of(const unsigned char* matrix) {
+    return *reinterpret_cast<const int*>(matrix + M::exponent);
+}
+template <class M>
+__device__ __forceinline__ float2 bias_of(const unsigned char* matrix, int c) {
+    return *reinterpret_cast<const float2*>(matrix + M::bias + 4 * c);
 }
 
 // Summands from `first` on, at most 64 at a time: more fragments of edges would not fit the registers.
 template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add, bool bias, int first = 0>
 __device__ __forceinline__ void multiply_from(float* to, const float* from, const unsigned char* matrix, float factor, int lane) {
-    constexpr int summands = transposed ? M::width : M::depth, results = transposed ? M::depth : M::width;
-    constexpr int steps = (summands - first < 64 ? summands - first : 64) / 16, blocks = tile / 16;
-    constexpr int together = blocks > 1 ? 4 : 8, left = results / 8 % together, whole = results - 8 * left;
+    constexpr int summands = transposed ? M::width : M::depth, blocks = tile / 16;
+    constexpr int steps = (summands - first < 64 ? summands - first : 64) / 16;
     constexpr bool add_here = add || first > 0, with_bias = bias && first == 0;
     TileRows<blocks, steps> rows;
-    rows.template load<first, transposed ? M::columns : M::rows, from_pitch>(from, *reinterpret_cast<const int*>(matrix + M::exponent), factor,
-                                                                             lane);
-    // Eight lanes have the rows of a piece, rows are columns of the matrix; the second piece has summands 8 further on.
-    const int column = lane % 8 + (transposed ? first + lane / 8 % 2 * 8 : 0), k = transposed ? 0 : first + lane / 8 % 2 * 8;
-    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (column * M::pitch + k) * 2;
-#pragma unroll 1
-    for (int c = 0; c < whole; c += 8 * together)
-        multiply_fragments<M, together, to_pitch, transposed, add_here, with_bias>(to, matrix, rows, pieces, c, lane);
-    if constexpr (left > 0)
-        multiply_fragments<M, left, to_pitch, transposed, add_here, with_bias>(to, matrix, rows, pieces, whole, lane);
+    rows.template load<first, transposed ? M::columns : M::rows, true>([&](int r) { return from + r * from_pitch; }, exponent_of<M>(matrix), factor,
+                                                                       lane);
+    multiply_all<M, blocks == 1 ? 8 : 4, first, transposed>(rows, matrix, lane, [&](int r, int below, int c, float2 v) {
+        float2* const at = reinterpret_cast<float2*>(to + r * to_pitch + c + below * to_pitch);
+        float2 more = {0, 0};
+        if constexpr (add_here) more = *at;
+        if constexpr (with_bias) more = bias_of<M>(matrix, c);
+        if constexpr (add_here || with_bias) v.x += more.x, v.y += more.y;
+        *at = v;
+    });
     if constexpr (first + 64 < summands) {
         __syncwarp();
         multiply_from<M, tile, to_pitch, from_pitch, transposed, add, bias, first + 64>(to, from, matrix, factor, lane);

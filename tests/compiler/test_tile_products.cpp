@@ -25,6 +25,13 @@ Problem layer_with(std::int64_t hidden, bool bias, const char* irreps = "32x0e+4
     return problem;
 }
 
+/// Weights that warps make, which is the default in front of the convolution only.
+LoweringOptions within_warps(const Request& request) {
+    ScheduleKnobs knobs = default_knobs(cuda_target("sm_90a"), request, DType::float32);
+    knobs.tile_edges = 16;
+    return {.schedule = {}, .factoring = {}, .knobs = knobs, .general = false, .tuned = {}};
+}
+
 std::size_t matrices_of(const Problem& problem, const Request& request, const Target& target,
                         const LoweringOptions& options = {}) {
     Trace trace;
@@ -62,8 +69,9 @@ TEST_CASE("tile products: every hidden size, with receivers that share tiles and
     const auto complain = [&](std::int64_t n) {
         const Problem problem = layer_with(hidden[n / 6], n % 4 == 1);
         const Experiment experiment(problem, n % 2 ? gradients : forward, graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
-        const KernelRun split{.options = {}, .rows_per_warp = 1, .threads = 1, .parts = 3, .part_edges = 9};
-        const KernelRun whole{.options = {}, .rows_per_warp = 4};
+        const LoweringOptions options = within_warps(experiment.request);
+        const KernelRun split{.options = options, .rows_per_warp = 1, .threads = 1, .parts = 3, .part_edges = 9, .window = 0};
+        const KernelRun whole{.options = options, .rows_per_warp = 4};
         return complaint_interpreted(experiment, cuda_target(targets[n % 5 == 0]), n % 3 == 2 ? split : whole);
     };
     for (const std::string& text : complaints(6 * std::ssize(hidden), complain)) FAIL_CHECK(text);
@@ -78,7 +86,7 @@ TEST_CASE("tile products: second order, with and without a tangent of the matrix
             const Problem problem = layer_with(20, bias);
             CHECK(matrices_of(problem, request, cuda_target("sm_90a")) > 0);
             const Experiment experiment(problem, request, {.edges = 61, .senders = 7, .receivers = 11, .sorted = false}, 5);
-            CHECK(complaint_interpreted(experiment, cuda_target("sm_90a"), {.options = {}, .rows_per_warp = 4}) == "");
+            CHECK(complaint_interpreted(experiment, cuda_target("sm_90a"), {.options = within_warps(request), .rows_per_warp = 4}) == "");
         }
     // Two biases of one matrix: weights are made where they are used.
     const Problem problem = layer_with(20, true);
@@ -89,7 +97,7 @@ TEST_CASE("tile products: second order, with and without a tangent of the matrix
 
 TEST_CASE("tile products: what a kernel with products must keep to") {
     Trace trace;
-    const Kernel whole = lower(layer_with(24, true), gradients, cuda_target("sm_90a"), {}, trace).kernels.front();
+    const Kernel whole = lower(layer_with(24, true), gradients, cuda_target("sm_90a"), within_warps(gradients), trace).kernels.front();
     const auto complaint = [&](auto change) {
         Kernel kernel = whole;
         change(kernel, kernel.tasks.front().matrices.front());

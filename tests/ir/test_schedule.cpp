@@ -82,7 +82,7 @@ TEST_CASE("schedule: errors name the key and the rule") {
         {R"({"tasks": [{"paths": [-1]}]})", "schedule task 0: paths = -1 must be from 0 to"},
         {R"({"tasks": [{"channel_begin": 4, "channel_end": 4}]})", "schedule task 0: channel_end must be above channel_begin"},
         {R"({"tasks": [{"kernel": 64}]})", "schedule task 0: kernel = 64 must be from 0 to 63"},
-        {R"({"tasks": [{"kernel": 1}], "tile_edges": 8})", "schedule: with tile_edges, all tasks are of kernel 0"},
+        {R"({"tasks": [{"kernel": 1}], "tile_edges": 8})", "schedule: with tile_edges up to 64, all tasks are of kernel 0"},
         {R"({"tasks": [{"loops": ["edges"]}]})",
          "schedule task 0: loops: \"edges\" is not one of chunk receiver edge axis; did you mean \"edge\"?"},
         {R"({"tasks": [{"loops": ["axis"]}]})", "an axis loop is written {\"axis\": number}"},

@@ -76,12 +76,17 @@ class OperandMemory {
     std::vector<GuardedMemory> memory_;
 };
 
-InterpreterArguments arguments_of(const Kernel& kernel, const OperandMemory& memory, const GraphView& graph) {
+InterpreterArguments arguments_of(const Kernel& kernel, const OperandMemory& memory, const GraphView& graph, const KernelRun& run, int rows_per_warp) {
     InterpreterArguments arguments;
     for (const Buffer& b : kernel.buffers) {
         if (b.kind == BufferKind::index) arguments.buffers.push_back(index_buffer(kernel, b.name, graph));
         if (b.kind == BufferKind::operand) arguments.buffers.push_back(memory.buffer(memory.find(b.name)));
     }
+    arguments.rows_per_warp = rows_per_warp;
+    if (!kernel.receiver_rows || kernel.target.platform != Platform::cuda || run.parts <= 1) return arguments;
+    arguments.rows_per_warp = 1;
+    arguments.parts = run.parts;
+    arguments.part_edges = run.part_edges;
     return arguments;
 }
 
@@ -109,22 +114,20 @@ Deviation deviation_interpreted(const Experiment& e, const Target& target, const
         for (const Buffer& buffer : kernel.buffers)
             if (buffer.operand && buffer.zeroed) memory.zero(memory.find(buffer.name));
     const GraphView graph = view_of(e.graph, index);
-    for (std::size_t k = 0; k < lowered.kernels.size(); ++k) {
-        const Kernel& kernel = lowered.kernels[k];
-        InterpreterArguments arguments = arguments_of(kernel, memory, graph);
-        arguments.rows = plan.rows_of(k, graph);
-        for (const Buffer& buffer : kernel.buffers)
-            if (buffer.operand && buffer.operand->tile && buffer.zeroed) memory.zero(memory.find(buffer.name));
-        const int fixed = plan.rows_per_warp(k, graph);
-        arguments.rows_per_warp = fixed ? fixed : run.rows_per_warp;
-        if (kernel.receiver_rows && target.platform == Platform::cuda && run.parts > 1) {
-            arguments.rows_per_warp = 1;
-            arguments.parts = run.parts;
-            arguments.part_edges = run.part_edges;
+    const bool windows = run.window > 0 && lowered.kernels.front().windows;
+    const std::int64_t step = windows ? run.window : std::max<std::int64_t>(1, e.graph.edges);
+    for (std::int64_t begin = 0; begin == 0 || begin < e.graph.edges; begin += step)
+        for (std::size_t k = 0; k < lowered.kernels.size(); ++k) {
+            const Kernel& kernel = lowered.kernels[k];
+            const int fixed = plan.rows_per_warp(k, graph);
+            InterpreterArguments arguments = arguments_of(kernel, memory, graph, run, fixed ? fixed : run.rows_per_warp);
+            arguments.rows = plan.rows_of(k, graph);
+            for (const Buffer& buffer : kernel.buffers)
+                if (buffer.operand && buffer.operand->tile && buffer.zeroed && !kernel.windows) memory.zero(memory.find(buffer.name));
+            if (windows) arguments.edge_begin = begin, arguments.edge_end = std::min(e.graph.edges, begin + step);
+            arguments.complete_outputs = lowered.kernels.size() == 1;
+            interpret(kernel, arguments);
         }
-        arguments.complete_outputs = lowered.kernels.size() == 1;
-        interpret(kernel, arguments);
-    }
     return deviation(e.expected, memory.outputs(), epsilon(e.problem.dtype));
 }
 

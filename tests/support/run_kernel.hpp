@@ -35,6 +35,7 @@ struct KernelRun {
     int threads = 1;        ///< on the CPU
     int parts = 1;          ///< warps a receiver, in the interpreter
     int part_edges = 0;
+    std::int64_t window = 0;  ///< edges of a launch, in the interpreter; 0: all
 };
 
 /// Lowers for the target and interprets: with memory of the exact size, outputs that are not zeroed full of NaN.
