@@ -36,7 +36,10 @@ void TaskLowering::plan_ring_buffer() {
     const auto [sender, edge] = addressed_rows(all_statements());
     keep_numbers(ring_, sender, edge, size_of(compute_));
     const std::int64_t fit = schedule_.ring.stage_bytes / (ring_.edge_elements * static_cast<std::int64_t>(size_of(compute_)));
-    stage_edges_ = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::clamp(fit, std::int64_t{1}, most_edges_per_stage))));
+    // A tile is no shorter than the ring, or the tile after the next would be on its way as well.
+    const std::int64_t most = tiled() ? std::clamp<std::int64_t>(schedule_.tile_edges / schedule_.ring.stages, 1, most_edges_per_stage)
+                                        : most_edges_per_stage;
+    stage_edges_ = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::clamp(fit, std::int64_t{1}, most))));
     // Measured: the copies of one edge are issued faster by one lane, in bulk, and those of several edges by all lanes.
     // The layer's rows of a tile are copied by all lanes as well.
     if (task.copy == CopyMechanism::barrier && (stage_edges_ > 1 || tiled())) {

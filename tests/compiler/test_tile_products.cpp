@@ -60,6 +60,15 @@ TEST_CASE("tile products: kernels on GPUs make float32 weights of convolutions i
     CHECK(matrices_of(other, forward, cuda_target("sm_90a")) == 0);
 }
 
+TEST_CASE("tile products: stages of a ring hold no more edges than a tile") {
+    const Problem narrow = layer_with(8, false, "4x0e");
+    for (const int stages : {2, 3, 4, 16}) {
+        LoweringOptions options = within_warps(forward);
+        options.knobs->stages = stages;
+        CHECK_MESSAGE(matrices_of(narrow, forward, cuda_target("sm_80"), options) > 0, stages);
+    }
+}
+
 TEST_CASE("tile products: every hidden size, with receivers that share tiles and tiles that share receivers") {
     constexpr std::int64_t hidden[] = {1, 8, 17, 64, 80, 130};
     const GraphOptions graphs[] = {{.edges = 61, .senders = 7, .receivers = 11, .sorted = false},
