@@ -1,6 +1,8 @@
 // Products over a tile of edges, with the halves that tensor cores get: what they round is rounded here, sums are exact.
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "ir/interpret_warp.hpp"
 
 namespace flashtp::interpreter {
