@@ -1,10 +1,10 @@
 // One captured CUDA graph for edge lists of changing length. What a device is not needed for runs in the interpreter; without a device
 // the others say SKIPPED.
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -155,7 +155,7 @@ struct RoomyArguments {
         for (std::size_t i = 0; i < signature_.size(); ++i) {
             const std::int64_t rows = signature_[i].row == Row::edge ? graph_capacity : sample.graph.rows(signature_[i].row);
             roomy_.emplace_back(static_cast<std::size_t>(rows * signature_[i].width), std::numeric_limits<float>::quiet_NaN());
-            if (signature_[i].role == Role::input) std::memcpy(roomy_[i].data(), memory[i].data(), memory[i].size());
+            if (signature_[i].role == Role::input) std::ranges::copy(memory[i], std::as_writable_bytes(std::span(roomy_[i])).begin());
         }
         for (const OutputRule& rule : output_rules(lowered.kernels, lowered.edge.operands, problem.dtype))
             if (rule.zeroed) std::ranges::fill(roomy_[static_cast<std::size_t>(rule.operand)], 0.0f);
@@ -180,7 +180,7 @@ struct RoomyArguments {
     Tensors outputs() {
         const std::vector<std::span<std::byte>> memory = host_.memory();
         for (std::size_t i = 0; i < signature_.size(); ++i)
-            if (signature_[i].role == Role::output) std::memcpy(memory[i].data(), roomy_[i].data(), memory[i].size());
+            if (signature_[i].role == Role::output) std::ranges::copy(std::as_bytes(std::span(roomy_[i])).first(memory[i].size()), memory[i].begin());
         return host_.outputs();
     }
 
