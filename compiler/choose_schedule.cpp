@@ -86,20 +86,13 @@ class Scheduler {
 
     int parts_of(const PathGroup& group) const {
         const GroupCost cost = cost_of(group, program_);
-        const std::int64_t copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
+        const std::int64_t copies = channels_per_lane(group.lane_extent, lanes_, knobs_.max_channels_per_lane);
         const auto parts = [&](std::int64_t amount, std::int64_t budget) { return budget ? (amount + budget - 1) / budget : 1; };
         // With many channels, what is paid once for all copies outweighs the products that parts of a group compute twice.
         const bool keep_copies = knobs_.split_extent && group.lane_extent >= knobs_.split_extent;
         return static_cast<int>(std::max({parts(cost.operations * copies, knobs_.operations_per_task),
                                           parts(cost.registers(keep_copies ? copies : 1), knobs_.register_budget),
                                           parts(tile_columns(group, 1), tile_edges() ? knobs_.tile_columns : 0)}));
-    }
-
-    // Powers of two: copies that a segment does not fill would compute on zeros.
-    int channels_per_lane(std::int64_t extent, int most) const {
-        int copies = 1;
-        while (2 * copies <= most && 2 * copies * lanes_ <= extent) copies *= 2;
-        return copies;
     }
 
     int tile_edges() const { return target_.platform == Platform::cuda ? schedule_.tile_edges : 0; }
@@ -110,7 +103,7 @@ class Scheduler {
     int copies_within_registers(const PathGroup& group) const {
         if (target_.platform == Platform::cpu && group.lane_extent < knobs_.split_extent) return 1;
         const GroupCost cost = cost_of(group, program_);
-        int copies = channels_per_lane(group.lane_extent, knobs_.max_channels_per_lane);
+        int copies = channels_per_lane(group.lane_extent, lanes_, knobs_.max_channels_per_lane);
         while (copies > 1 && knobs_.register_budget && cost.registers(copies) > knobs_.register_budget) copies /= 2;
         while (copies > 1 && knobs_.tile_columns && tile_edges() && tile_columns(group, copies) > knobs_.tile_columns) copies /= 2;
         return copies;
@@ -134,16 +127,7 @@ class Scheduler {
             schedule_.tasks.push_back(task);
             return;
         }
-        const std::int64_t chunk = std::int64_t{lanes_} * task.channels_per_lane, full = group.lane_extent / chunk * chunk;
-        if (full > 0) {
-            task.channel_end = full;
-            schedule_.tasks.push_back(task);
-        }
-        if (full == group.lane_extent) return;
-        task.channel_begin = full;
-        task.channel_end = group.lane_extent;
-        task.channels_per_lane = static_cast<int>((group.lane_extent - full + lanes_ - 1) / lanes_);
-        schedule_.tasks.push_back(task);
+        add_chunks(schedule_, std::move(task), group.lane_extent, lanes_);
     }
 
     // A receiver's sum keeps its serial axes outside the edges, so that it stays in registers over all of them.
@@ -224,6 +208,26 @@ class Scheduler {
 };
 
 }  // namespace
+
+// Powers of two: copies that a segment does not fill would compute on zeros.
+int channels_per_lane(std::int64_t extent, int lanes, int most) {
+    int copies = 1;
+    while (2 * copies <= most && 2 * std::int64_t{copies} * lanes <= extent) copies *= 2;
+    return copies;
+}
+
+void add_chunks(Schedule& schedule, Task task, std::int64_t extent, int lanes) {
+    const std::int64_t chunk = std::int64_t{lanes} * task.channels_per_lane, full = extent / chunk * chunk;
+    if (full > 0) {
+        task.channel_end = full;
+        schedule.tasks.push_back(task);
+    }
+    if (full == extent) return;
+    task.channel_begin = full;
+    task.channel_end = extent;
+    task.channels_per_lane = static_cast<int>((extent - full + lanes - 1) / lanes);
+    schedule.tasks.push_back(std::move(task));
+}
 
 ScheduleKnobs default_knobs(const Target& target, const Request& request, DType compute, SizeClass size) {
     ScheduleKnobs knobs;

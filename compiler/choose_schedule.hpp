@@ -41,6 +41,11 @@ ScheduleKnobs tile_knobs(ScheduleKnobs, int order);
 /// The same for a kernel that finds these tiles of weights in memory.
 ScheduleKnobs window_knobs(ScheduleKnobs, const std::vector<Operand>& tiles);
 
+/// Channels that a lane takes of a segment with so many, `most` at most.
+int channels_per_lane(std::int64_t extent, int lanes, int most);
+/// Adds the task for all channels of its lane axis: one task for those that fill chunks, and one with masked lanes for what is left.
+void add_chunks(Schedule&, Task, std::int64_t extent, int lanes);
+
 /// What the caller wants whatever it costs.
 struct ScheduleDemands {
     bool general = false;        ///< one path a task with direct loads, which is right for every mode

@@ -128,10 +128,6 @@ std::vector<Kernel> kernels_without_tasks(const Schedule& schedule, const Target
     return kernels;
 }
 
-}  // namespace
-
-namespace {
-
 /// Who else writes what a kernel's tasks write.
 enum class Others { any, in_parts, none };
 
@@ -171,14 +167,20 @@ std::vector<Kernel> lower_tasks(const EdgeProgram& program, const Schedule& sche
     return kernels;
 }
 
-/// Each element of the output is written by one warp, which adds up all its parts.
-Kernel lower_sum(const PartialSum& sum, const Target& target, KernelInfo info) {
-    info.name += "_sum_" + sum.output.name;
+/// A kernel that adds up parts, all of them or, with `others` in parts, into fewer.
+Kernel lower_parts(const PartialSum& sum, const char* suffix, const Target& target, KernelInfo info, Others others, PartialSums& fewer) {
+    info.name += suffix + sum.output.name;
     info.path_names.assign(sum.columns.size(), fmt::format("parts of {}", sum.output.name));
-    PartialSums none;
     const Schedule schedule = sum_schedule(sum, target, lanes_of(target, size_of(info.compute)));
-    Kernel kernel = lower_tasks(sum_program(sum), schedule, target, info, nullptr, Others::none, none).front();
+    Kernel kernel = lower_tasks(sum_program(sum), schedule, target, info, nullptr, others, fewer).front();
     kernel.sums = sum.output.row;
+    return kernel;
+}
+
+/// Each element of the output is written by one warp, which adds up all its parts.
+Kernel lower_sum(const PartialSum& sum, const Target& target, const KernelInfo& info) {
+    PartialSums none;
+    Kernel kernel = lower_parts(sum, "_sum_", target, info, Others::none, none);
     if (!sum.by_range()) return kernel;
     kernel.most_ranges = 1;
     // Where there are no rows nothing runs.
@@ -187,13 +189,9 @@ Kernel lower_sum(const PartialSum& sum, const Target& target, KernelInfo info) {
 }
 
 /// Makes fewer parts of those of a shared row, so that few steps follow each other.
-Kernel lower_first_sum(PartialSum& sum, const Target& target, KernelInfo info) {
-    info.name += "_parts_" + sum.output.name;
-    info.path_names.assign(sum.columns.size(), fmt::format("parts of {}", sum.output.name));
+Kernel lower_first_sum(PartialSum& sum, const Target& target, const KernelInfo& info) {
     PartialSums fewer;
-    const Schedule schedule = sum_schedule(sum, target, lanes_of(target, size_of(info.compute)));
-    Kernel kernel = lower_tasks(sum_program(sum), schedule, target, info, nullptr, Others::in_parts, fewer).front();
-    kernel.sums = sum.output.row;
+    Kernel kernel = lower_parts(sum, "_parts_", target, info, Others::in_parts, fewer);
     kernel.most_ranges = ranges_of_parts;
     sum = fewer.sums.at(0);
     return kernel;

@@ -41,8 +41,7 @@ bool meet(const std::vector<Nest>& nests, const Written& a, const Written& b) {
 
 // Those of a pair view may meet in one element, like those of a value without the lanes' axis.
 bool chunks_meet(const Nest& nest, ValueId value) {
-    const bool in_grid = nest.loops() > 0 && nest.task().loops[0].kind == LoopKind::chunk;
-    return in_grid && ((nest.missing_loops(value) & 1) || nest.program().values[value].binding->view.pair);
+    return nest.find_loop(LoopKind::chunk) == 0 && ((nest.missing_loops(value) & 1) || nest.program().values[value].binding->view.pair);
 }
 
 std::vector<StoreModes> choose_store_modes(const std::vector<Nest>& nests, bool one_warp_a_row) {

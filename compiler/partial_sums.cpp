@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "compiler/choose_schedule.hpp"
+
 namespace flashtp {
 
 namespace {
@@ -138,7 +140,7 @@ PartialSums keep_parts(const EdgeProgram& program, const std::vector<Nest>& nest
             if (!is_of(w)) continue;
             parting.add(w);
             const Nest& nest = nests[w.nest];
-            const LoopMask grid = nest.loops() > 0 && nest.task().loops[0].kind == LoopKind::chunk ? 1 : 0;
+            const LoopMask grid = nest.find_loop(LoopKind::chunk) == 0 ? 1 : 0;
             const bool again = (nest.missing_loops(w.value) & ~grid) || nest.program().values[w.value].binding->view.pair;
             modes[w.nest][w.value] = again ? StoreMode::add : StoreMode::store;
         }
@@ -194,15 +196,8 @@ Schedule sum_schedule(const PartialSum& sum, const Target& target, int lanes) {
         task.lane_axis = 0;
         task.loops = {{LoopKind::chunk}, {LoopKind::edge}};
         if (schedule.receiver_stationary) task.loops.insert(task.loops.begin() + 1, {LoopKind::receiver});
-        while (2 * task.channels_per_lane <= most_channels_per_lane && 2 * task.channels_per_lane * lanes <= channels)
-            task.channels_per_lane *= 2;
-        task.channel_end = channels / (task.channels_per_lane * lanes) * task.channels_per_lane * lanes;
-        if (task.channel_end > 0) schedule.tasks.push_back(task);
-        if (task.channel_end == channels) continue;
-        task.channel_begin = task.channel_end;
-        task.channel_end = channels;
-        task.channels_per_lane = static_cast<int>((channels - task.channel_begin + lanes - 1) / lanes);
-        schedule.tasks.push_back(task);
+        task.channels_per_lane = channels_per_lane(channels, lanes, most_channels_per_lane);
+        add_chunks(schedule, task, channels, lanes);
     }
     return schedule;
 }
