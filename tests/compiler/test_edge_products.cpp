@@ -9,18 +9,13 @@
 #include "tests/support/complaints.hpp"
 #include "tests/support/every_triple.hpp"
 #include "tests/support/kernel_builder.hpp"
+#include "tests/support/radial_layers.hpp"
 #include "tests/support/run_kernel.hpp"
 
 using namespace flashtp;
 using namespace flashtp::test;
 
 namespace {
-
-Problem radial_layer(std::int64_t hidden, bool bias, const char* irreps = "32x0e+40x1o") {
-    Problem problem = uvu_layer(irreps, "1x0e+1x1o+1x2e");
-    problem.radial = Radial{hidden, 0.25, bias};
-    return problem;
-}
 
 /// Knobs by which weights are between kernels at every order.
 LoweringOptions between_kernels(const Request& request, const Target& target) {
@@ -56,21 +51,17 @@ TEST_CASE("edge products: kernels in front of the convolution make weights, kern
 }
 
 TEST_CASE("edge products: every order and hidden size, in windows that cut receivers") {
-    constexpr std::int64_t hidden[] = {1, 8, 17, 64, 80, 130};
-    const GraphOptions graphs[] = {{.edges = 61, .senders = 7, .receivers = 11, .sorted = false},
-                                   {.edges = 37, .senders = 5, .receivers = 2, .sorted = true},
-                                   {.edges = 3, .senders = 5, .receivers = 6, .sorted = true}};
     const char* targets[] = {"sm_90a", "sm_80"};
     const auto complain = [&](std::int64_t n) {
-        const Problem problem = radial_layer(hidden[n / 6], n % 4 == 1, n % 3 ? "32x0e+40x1o" : "7x0e+3x1o");
-        const test::Experiment experiment(problem, {static_cast<int>(n % 3), {}, {}}, graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
+        const Problem problem = radial_layer(layer_widths[n / 6], n % 4 == 1, n % 3 ? "32x0e+40x1o" : "7x0e+3x1o");
+        const test::Experiment experiment(problem, {static_cast<int>(n % 3), {}, {}}, uneven_graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
         const Target target = cuda_target(targets[n % 5 == 0]);
         const LoweringOptions options = between_kernels(experiment.request, target);
         const KernelRun split{.options = options, .rows_per_warp = 1, .threads = 1, .parts = 3, .part_edges = 9, .window = 16};
         const KernelRun whole{.options = options, .rows_per_warp = 4, .threads = 1, .parts = 1, .part_edges = 0, .window = n % 2 ? 9 : 0};
         return complaint_interpreted(experiment, target, n % 4 == 3 ? split : whole);
     };
-    for (const std::string& text : complaints(6 * std::ssize(hidden), complain)) FAIL_CHECK(text);
+    for (const std::string& text : complaints(6 * std::ssize(layer_widths), complain)) FAIL_CHECK(text);
 }
 
 TEST_CASE("edge products: every mode whose weights are rows of a matrix") {

@@ -8,6 +8,7 @@
 #include "tests/support/complaints.hpp"
 #include "tests/support/every_triple.hpp"
 #include "tests/support/kernel_builder.hpp"
+#include "tests/support/radial_layers.hpp"
 #include "tests/support/run_kernel.hpp"
 
 using namespace flashtp;
@@ -18,12 +19,6 @@ namespace {
 const Request forward{0, {}, {}}, gradients{1, {"d_x", "d_y", "d_h"}, {}};
 /// Of second order: the tangent of the weights has a matrix of its own, and no bias.
 const Request tangents{2, {"t_z", "t_d_x", "t_d_y", "t_d_h"}, {"t_b"}};
-
-Problem layer_with(std::int64_t hidden, bool bias, const char* irreps = "32x0e+40x1o") {
-    Problem problem = uvu_layer(irreps, "1x0e+1x1o+1x2e");
-    problem.radial = Radial{hidden, 0.25, bias};
-    return problem;
-}
 
 /// Weights that warps make, which is the default in front of the convolution only.
 LoweringOptions within_warps(const Request& request) {
@@ -44,7 +39,7 @@ std::size_t matrices_of(const Problem& problem, const Request& request, const Ta
 }  // namespace
 
 TEST_CASE("tile products: kernels on GPUs make float32 weights of convolutions in tiles") {
-    const Problem problem = layer_with(24, true);
+    const Problem problem = radial_layer(24, true);
     for (const char* name : {"sm_80", "sm_90a", "sm_100"}) {
         CHECK(matrices_of(problem, forward, cuda_target(name)) > 0);
         CHECK(matrices_of(problem, gradients, cuda_target(name)) > 0);
@@ -61,7 +56,7 @@ TEST_CASE("tile products: kernels on GPUs make float32 weights of convolutions i
 }
 
 TEST_CASE("tile products: stages of a ring hold no more edges than a tile") {
-    const Problem narrow = layer_with(8, false, "4x0e");
+    const Problem narrow = radial_layer(8, false, "4x0e");
     for (const int stages : {2, 3, 4, 16}) {
         LoweringOptions options = within_warps(forward);
         options.knobs->stages = stages;
@@ -70,20 +65,16 @@ TEST_CASE("tile products: stages of a ring hold no more edges than a tile") {
 }
 
 TEST_CASE("tile products: every hidden size, with receivers that share tiles and tiles that share receivers") {
-    constexpr std::int64_t hidden[] = {1, 8, 17, 64, 80, 130};
-    const GraphOptions graphs[] = {{.edges = 61, .senders = 7, .receivers = 11, .sorted = false},
-                                   {.edges = 37, .senders = 5, .receivers = 2, .sorted = true},
-                                   {.edges = 3, .senders = 5, .receivers = 6, .sorted = true}};
     const char* targets[] = {"sm_90a", "sm_80"};
     const auto complain = [&](std::int64_t n) {
-        const Problem problem = layer_with(hidden[n / 6], n % 4 == 1);
-        const Experiment experiment(problem, n % 2 ? gradients : forward, graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
+        const Problem problem = radial_layer(layer_widths[n / 6], n % 4 == 1);
+        const Experiment experiment(problem, n % 2 ? gradients : forward, uneven_graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
         const LoweringOptions options = within_warps(experiment.request);
         const KernelRun split{.options = options, .rows_per_warp = 1, .threads = 1, .parts = 3, .part_edges = 9, .window = 0};
         const KernelRun whole{.options = options, .rows_per_warp = 4};
         return complaint_interpreted(experiment, cuda_target(targets[n % 5 == 0]), n % 3 == 2 ? split : whole);
     };
-    for (const std::string& text : complaints(6 * std::ssize(hidden), complain)) FAIL_CHECK(text);
+    for (const std::string& text : complaints(6 * std::ssize(layer_widths), complain)) FAIL_CHECK(text);
 }
 
 TEST_CASE("tile products: second order, with and without a tangent of the matrix and a bias") {
@@ -92,13 +83,13 @@ TEST_CASE("tile products: second order, with and without a tangent of the matrix
             Request request = tangents;
             if (!bias) request.absent.clear();
             if (!matrix) request.absent.push_back("t_W2");
-            const Problem problem = layer_with(20, bias);
+            const Problem problem = radial_layer(20, bias);
             CHECK(matrices_of(problem, request, cuda_target("sm_90a")) > 0);
             const Experiment experiment(problem, request, {.edges = 61, .senders = 7, .receivers = 11, .sorted = false}, 5);
             CHECK(complaint_interpreted(experiment, cuda_target("sm_90a"), {.options = within_warps(request), .rows_per_warp = 4}) == "");
         }
     // Two biases of one matrix: weights are made where they are used.
-    const Problem problem = layer_with(20, true);
+    const Problem problem = radial_layer(20, true);
     const Experiment experiment(problem, {2, {"t_z"}, {}}, {.edges = 21, .senders = 7, .receivers = 5, .sorted = false}, 5);
     CHECK(matrices_of(problem, experiment.request, cuda_target("sm_90a")) == 0);
     CHECK(complaint_interpreted(experiment, cuda_target("sm_90a")) == "");
@@ -106,7 +97,7 @@ TEST_CASE("tile products: second order, with and without a tangent of the matrix
 
 TEST_CASE("tile products: what a kernel with products must keep to") {
     Trace trace;
-    const Kernel whole = lower(layer_with(24, true), gradients, cuda_target("sm_90a"), within_warps(gradients), trace).kernels.front();
+    const Kernel whole = lower(radial_layer(24, true), gradients, cuda_target("sm_90a"), within_warps(gradients), trace).kernels.front();
     const auto complaint = [&](auto change) {
         Kernel kernel = whole;
         change(kernel, kernel.tasks.front().matrices.front());
@@ -128,7 +119,7 @@ TEST_CASE("tile products: what a kernel with products must keep to") {
 }
 
 TEST_CASE("tile products: numbers far from one keep the accuracy of float32") {
-    const Problem problem = layer_with(64, false, "32x0e");
+    const Problem problem = radial_layer(64, false, "32x0e");
     for (const auto& [h, w2] : {std::pair{1e-4, 1e4}, {1e4, 1e-4}, {1e30, 1e-30}, {1e-25, 1e3}}) {
         Experiment experiment(problem, forward, {.edges = 40, .senders = 7, .receivers = 5, .sorted = true}, 3);
         for (double& v : experiment.inputs.at("h")) v = static_cast<float>(v * h);
