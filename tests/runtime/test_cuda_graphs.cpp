@@ -226,7 +226,8 @@ TEST_CASE("cuda: a captured graph follows the number of edges in device memory")
                 Driver::get().check(api.launch(graph, stream.get()), "cuGraphLaunch");
                 stream.synchronize();
             };
-            for (const std::int64_t edges : {400, 123, 0, 1, 399}) replayed.check(edges, replay);
+            // All rows are edges at last, so that a count beyond them is the only fault.
+            for (const std::int64_t edges : {123, 0, 1, 399, 400}) replayed.check(edges, replay);
             if (!convolution) continue;
             CHECK(replayed.first_invalid() == -1);
             replayed.set_count(graph_capacity + 1);
