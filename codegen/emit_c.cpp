@@ -146,6 +146,7 @@ void KernelPrinter::cuda_rows_of_window() {
     out_.line("if (share.begin >= share.end) return warp::zeros_ready();");
     out_.line("const warp::PartOfWindow part(share.part, share.parts, part_edges, edge_begin, edge_end);");
     out_.line("const int row_begin = share.begin, row_end = share.end;");
+    out_.line("warp::zeros_ready();");  // tiles are ready as well
 }
 
 // All warps of a block take part, also those without rows.
@@ -192,6 +193,7 @@ void KernelPrinter::cuda_entry() {
                           kernel_.windows         ? ", int edge_begin, int edge_end, int receivers"
                           : kernel_.receiver_rows ? ""
                                                   : ", const long long* row_count"));
+    if (kernel_.windows) out_.line("warp::start_next();");
     if (kernel_.windows) out_.line("edge_end = warp::last_edge(row_ptr, receivers, edge_end);");
     if (kernel_.windows && !kernel_.receiver_rows) out_.line("rows = edge_end - edge_begin;");
     if (!kernel_.windows && !kernel_.receiver_rows) out_.line("rows = warp::filled(rows, row_count);");

@@ -1,5 +1,6 @@
 // Products over tiles of edges, and the matrices that a block's warps share for them.
 #include <algorithm>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -48,21 +49,21 @@ void TaskPrinter::operator()(const EdgeProduct& s) {
     const BlockMatrix& matrix = task_.matrices[static_cast<std::size_t>(s.matrix)];
     const auto width = [&](BufferId id) { return buffer(id).operand->width; };
     const std::int64_t tile_pitch = width(s.tile), rows_pitch = s.rows ? width(*s.rows) : 0;
-    const bool pairs = tile_pitch % 2 == 0 && matrix.first[0] % 2 == 0 && matrix.chunk_step % 2 == 0;
+    const std::int64_t aligned = std::gcd(std::gcd(tile_pitch, matrix.first[0]), std::gcd(matrix.chunk_step, std::int64_t{4}));
     const std::string column = sum(Affine(matrix.first[0]) + Affine::of(int_chunk, matrix.chunk_step));
     const std::string tile = fmt::format("{} + {}", buffers_[static_cast<std::size_t>(s.tile)], column);
     const std::string rows = s.rows ? buffers_[static_cast<std::size_t>(*s.rows)] : "nullptr", edges = fmt::format("{}, {}, {}", buffers_[static_cast<std::size_t>(s.edge)], sum(s.begin), sum(s.end));
     const std::string factor = c_literal(s.factor, DType::float32), loaded = fmt::format("matrices + {}", s.to == EdgeProduct::To::matrix ? 0 : matrix_offset(task_, s.matrix));
     switch (s.to) {
     case EdgeProduct::To::tile:
-        return out_.line(fmt::format("warp::edges_to_tile<{}, {}, {}, {}, {}, {}>({}, {}, {}, {}, {}, lane);", matrix_type(matrix), tile_pitch, rows_pitch, pairs,
+        return out_.line(fmt::format("warp::edges_to_tile<{}, {}, {}, {}, {}, {}>({}, {}, {}, {}, {}, lane);", matrix_type(matrix), tile_pitch, rows_pitch, aligned,
                                      s.add, s.bias, tile, rows, edges, loaded, factor));
     case EdgeProduct::To::rows:
-        return out_.line(fmt::format("warp::edges_to_rows<{}, {}, {}, {}>({}, {}, {}, {}, {}, lane);", matrix_type(matrix), tile_pitch, rows_pitch, pairs, rows,
+        return out_.line(fmt::format("warp::edges_to_rows<{}, {}, {}, {}>({}, {}, {}, {}, {}, lane);", matrix_type(matrix), tile_pitch, rows_pitch, aligned, rows,
                                      tile, edges, loaded, factor));
     case EdgeProduct::To::matrix:
         return out_.line(fmt::format("warp::edges_to_matrix<{}, {}, {}, {}, {}, {}>({} + {}, {}, {}, {}, {}, lane);", matrix.rows, matrix.width(), matrix.pitch,
-                                     tile_pitch, rows_pitch, pairs, buffers_[static_cast<std::size_t>(matrix.buffer)], column, tile, rows, edges, factor));
+                                     tile_pitch, rows_pitch, aligned, buffers_[static_cast<std::size_t>(matrix.buffer)], column, tile, rows, edges, factor));
     }
 }
 

@@ -75,7 +75,13 @@ bool fits_warps(const Parts& parts, const Target& target) {
         return v.extents.size() <= 1 && !view.pair && (!weight || (v.extents.size() == 1 && view.axes[0].stride == 1));
     });
     const auto sums_edges = [](const TileTerm& term) { return term.result == TileTerm::matrix_gradient; };
-    return channels && target.copy != CopyMechanism::plain && std::ranges::none_of(parts.terms, sums_edges);
+    // A matrix in shared memory has room for one bias.
+    const auto second_bias = [&](const TileTerm& term) {
+        const auto same = [&](const TileTerm& t) { return t.bias && term.bias && t.matrix.name == term.matrix.name; };
+        return std::ranges::count_if(parts.terms, same) > 1;
+    };
+    return channels && target.copy != CopyMechanism::plain && std::ranges::none_of(parts.terms, second_bias) &&
+           std::ranges::none_of(parts.terms, sums_edges);
 }
 
 bool fits_warps(const Schedule& schedule) {

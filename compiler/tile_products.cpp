@@ -54,11 +54,7 @@ class TermReader {
         for (const auto& [tile, bias] : biases_) {
             const auto of_tile =
                 std::ranges::find_if(terms, [&](const TileTerm& t) { return t.result == TileTerm::weights && t.tile.name == tile; });
-            // A matrix in shared memory has room for one.
-            const bool taken = of_tile != terms.end() && std::ranges::any_of(terms, [&](const TileTerm& t) {
-                                   return t.bias && t.matrix.name == of_tile->matrix.name;
-                               });
-            if (of_tile == terms.end() || taken) return false;
+            if (of_tile == terms.end()) return false;
             of_tile->bias = bias;
         }
         biases_.clear();

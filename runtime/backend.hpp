@@ -51,6 +51,7 @@ struct LaunchArguments {
     const std::int64_t* row_count = nullptr;  ///< CUDA, where rows are edges: in device memory, how many of them there are; null: all
     LaunchShape shape;
     EdgeWindow window;            ///< CUDA, of kernels with windows
+    bool follows = false;         ///< CUDA: it waits by itself for the kernel before, which is one with windows
     std::span<const MemoryRange> zeroed;  ///< CUDA: before the kernel writes
     void* stream = nullptr;       ///< CUstream; ignored on the CPU
 };

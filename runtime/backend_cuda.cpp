@@ -179,7 +179,7 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     pointers[arguments_ + 5] = &edge_end;
     pointers[arguments_ + 6] = &receivers;
     CudaLaunchAttribute early{CudaLaunchAttribute::programmatic_serialization, 0, {1}};
-    const bool overlap = overlaps_ && !launch.zeroed.empty();
+    const bool overlap = overlaps_ && (!launch.zeroed.empty() || launch.follows);
     const CudaLaunch config{grid_x, static_cast<unsigned>(parts_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
                             &early, overlap ? 1u : 0u};
     const Driver& driver = Driver::get();

@@ -93,6 +93,7 @@ void CudaLaunchSequence::enqueue(const EdgeWindow& window, std::span<const Memor
         LaunchArguments& launch = launches_[k];
         launch.rows = rows_of(k, window);
         launch.window = window;
+        launch.follows = plan_.kernels[k].windows && (k > 0 || window.begin > 0);
         launch.zeroed = k == 0 ? zeroed : std::span<const MemoryRange>();
         modules_[k]->launch(launch, 0, launch.rows);
     }

@@ -183,11 +183,15 @@ __device__ __forceinline__ void zeros_ready() {
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-// A row of blocks a range.
-__device__ __forceinline__ void zero(const Ranges& ranges) {
+// The next kernel of the launch may begin once all blocks are here; it waits for them where it needs what they make.
+__device__ __forceinline__ void start_next() {
 #if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
+}
+// A row of blocks a range.
+__device__ __forceinline__ void zero(const Ranges& ranges) {
+    start_next();
     const Range range = ranges.range[blockIdx.y];
     const u64 vectors = range.bytes / 16, first = blockIdx.x * u64(blockDim.x) + threadIdx.x;
     for (u64 i = first; i < vectors; i += gridDim.x * u64(blockDim.x)) range.data[i] = uint4{0, 0, 0, 0};

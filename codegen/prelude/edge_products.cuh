@@ -4,85 +4,113 @@ namespace warp {
 
 __device__ __forceinline__ int edge_at(const int* __restrict__ edge, int position) { return edge ? edge[position] : position; }
 
-template <bool pairs>
-__device__ __forceinline__ void add_pair(float* at, float2 v, bool second) {
+// `count` neighbours, of which those before `end` exist; `width` is a number of neighbours of which all or none exist, and `aligned` one
+// at which they begin.
+template <int count, int width, int aligned>
+__device__ __forceinline__ void add_numbers(float* at, const float (&v)[count], int end) {
 #if __CUDA_ARCH__ >= 900
-    if constexpr (pairs) {
-        if (second) {
-            asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(global_address(at)), "f"(v.x), "f"(v.y) : "memory");
-            return;
-        }
-    }
-#endif
-    atomicAdd(at, v.x);
-    if (second) atomicAdd(at + 1, v.y);
-}
-template <bool pairs, bool add>
-__device__ __forceinline__ void put_pair(float* at, float2 v, bool second) {
-    if (pairs && second) {
-        float2* const both = reinterpret_cast<float2*>(at);
-        if constexpr (add) v.x += both->x, v.y += both->y;
-        *both = v;
+    if constexpr (aligned % 2 == 0 && width % 2 == 0 && count % 2 == 0) {
+#pragma unroll
+        for (int i = 0; i < count; i += 2)
+            if (i < end) asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(global_address(at + i)), "f"(v[i]), "f"(v[i + 1]) : "memory");
         return;
     }
-    at[0] = add ? at[0] + v.x : v.x;
-    if (second) at[1] = add ? at[1] + v.y : v.y;
+#endif
+#pragma unroll
+    for (int i = 0; i < count; ++i)
+        if (i < end) atomicAdd(at + i, v[i]);
+}
+template <int width, int aligned, bool add>
+__device__ __forceinline__ void put_quad(float* at, float4 v, int end) {
+    if constexpr (aligned % 4 == 0 && width % 4 == 0) {
+        if (width % 16 != 0 && end <= 0) return;  // fragments have 16 columns
+        float4* const all = reinterpret_cast<float4*>(at);
+        if constexpr (add) v.x += all->x, v.y += all->y, v.z += all->z, v.w += all->w;
+        *all = v;
+        return;
+    }
+    const float numbers[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+        if (i < end) at[i] = add ? at[i] + numbers[i] : numbers[i];
 }
 
 // ---- to the tile --------------------------------------------------------------------------------------------------------------
 
+// `together` fragments of results from c on, as quads: put(r, c, v).
+template <class M, int together, int blocks, int steps, class Put>
+__device__ __forceinline__ void multiply_and_put_quads(const TileRows<blocks, steps>& rows, u32 pieces, int c, int lane, Put put) {
+    float sum[together][blocks][4] = {};
+    multiply_fragments<M, false, true>(sum, rows, pieces, c);
+#pragma unroll
+    for (int block = 0; block < blocks; ++block)
+#pragma unroll
+        for (int row = 0; row < 2; ++row)
+#pragma unroll
+            for (int n = 0; n < together; n += 2) {
+                const float back = rows.back[block][row];
+                const float(&a)[4] = sum[n][block], (&b)[4] = sum[n + 1][block];
+                put(16 * block + 8 * row + lane / 4, c + 8 * n + lane % 4 * 4,
+                    float4{a[2 * row] * back, a[2 * row + 1] * back, b[2 * row] * back, b[2 * row + 1] * back});
+            }
+}
+
 // `tile` is where the matrix's columns begin in row 0. 32 edges at a time; rows beyond the last repeat it and are not written.
-template <class M, int tile_pitch, int rows_pitch, bool pairs, bool add, bool bias, int first = 0>
+template <class M, int tile_pitch, int rows_pitch, int aligned, bool add, bool bias, int first = 0>
 __device__ __forceinline__ void edges_to_tile(float* tile, const float* __restrict__ rows, const int* __restrict__ edge, int begin, int end,
                                               const unsigned char* matrix, float factor, int lane) {
-    constexpr int steps = (M::depth - first < 64 ? M::depth - first : 64) / 16;
+    constexpr int steps = (M::depth - first < 64 ? M::depth - first : 64) / 16, together = 4, left = M::width / 8 % together,
+                  whole = M::width - 8 * left;
+    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (quad_place(lane % 8, 0) * M::pitch + first + lane / 8 % 2 * 8) * 2;
 #pragma unroll 1
     for (int p = begin; p < end; p += 32) {
         TileRows<2, steps> fragments;
-        fragments.template load<first, M::rows, rows_pitch % 2 == 0>(
+        fragments.template load<first, M::rows, rows_pitch % 2 == 0 ? 2 : 1>(
             [&](int r) { return rows + static_cast<long long>(edge_at(edge, min(p + r, end - 1))) * rows_pitch; }, exponent_of<M>(matrix),
             factor, lane);
-        multiply_all<M, 4, first, false>(fragments, matrix, lane, [&](int r, int below, int c, float2 v) {
-            const int position = p + r + below;
-            if (position >= end || c >= M::columns) return;
+        const auto put = [&](int r, int c, float4 v) {
+            if (p + r >= end) return;
             if constexpr (bias && first == 0) {
-                const float2 more = bias_of<M>(matrix, c);
-                v.x += more.x, v.y += more.y;
+                const float4 more = *reinterpret_cast<const float4*>(matrix + M::bias + 4 * c);
+                v.x += more.x, v.y += more.y, v.z += more.z, v.w += more.w;
             }
-            put_pair<pairs, add || (first > 0)>(tile + static_cast<long long>(position) * tile_pitch + c, v, c + 1 < M::columns);
-        });
+            put_quad<M::columns, aligned, add || (first > 0)>(tile + static_cast<long long>(p + r) * tile_pitch + c, v, M::columns - c);
+        };
+#pragma unroll 1
+        for (int c = 0; c < whole; c += 8 * together) multiply_and_put_quads<M, together>(fragments, pieces, c, lane, put);
+        if constexpr (left > 0) multiply_and_put_quads<M, left>(fragments, pieces, whole, lane, put);
     }
     if constexpr (first + 64 < M::depth)
-        edges_to_tile<M, tile_pitch, rows_pitch, pairs, add, bias, first + 64>(tile, rows, edge, begin, end, matrix, factor, lane);
+        edges_to_tile<M, tile_pitch, rows_pitch, aligned, add, bias, first + 64>(tile, rows, edge, begin, end, matrix, factor, lane);
 }
 
 // ---- to the layer's rows ------------------------------------------------------------------------------------------------------
 
 // Adds the products with 64 columns from `first` on, and all after them, to `count` fragments of results.
-template <class M, int result, int count, bool pairs, int first, class RowOf>
+template <class M, int result, int count, int aligned, int first, class RowOf>
 __device__ __forceinline__ void add_columns(float (&total)[count][4], RowOf row_of, const unsigned char* matrix, float factor, int lane) {
     constexpr int steps = (M::width - first < 64 ? M::width - first : 64) / 16;
     TileRows<1, steps> fragments;
-    fragments.template load<first, M::columns, pairs>(row_of, exponent_of<M>(matrix), factor, lane);
-    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (lane % 8 + first + lane / 8 % 2 * 8) * M::pitch * 2;
+    fragments.template load<first, M::columns, aligned, true>(row_of, exponent_of<M>(matrix), factor, lane);
+    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (quad_place(lane % 8, lane / 8 % 2) + first) * M::pitch * 2;
     float sum[count][1][4] = {};
-    multiply_fragments<M, true>(sum, fragments, pieces, result);
+    multiply_fragments<M, true, false>(sum, fragments, pieces, result);
 #pragma unroll
     for (int n = 0; n < count; ++n)
 #pragma unroll
         for (int i = 0; i < 4; ++i) total[n][i] = fmaf(sum[n][0][i], fragments.back[0][i / 2], total[n][i]);
-    if constexpr (first + 64 < M::width) add_columns<M, result, count, pairs, first + 64>(total, row_of, matrix, factor, lane);
+    if constexpr (first + 64 < M::width) add_columns<M, result, count, aligned, first + 64>(total, row_of, matrix, factor, lane);
 }
 
 // 16 edges and at most 64 hidden channels at a time.
-template <class M, int tile_pitch, int rows_pitch, bool pairs, int result = 0>
+template <class M, int tile_pitch, int rows_pitch, int aligned, int result = 0>
 __device__ __forceinline__ void edges_to_rows(float* rows, const float* __restrict__ tile, const int* __restrict__ edge, int begin, int end,
                                               const unsigned char* matrix, float factor, int lane) {
     constexpr int count = (M::depth - result < 64 ? M::depth - result : 64) / 8;
 #pragma unroll 1
     for (int p = begin; p < end; p += 16) {
         float total[count][4] = {};
-        add_columns<M, result, count, pairs, 0>(
+        add_columns<M, result, count, aligned, 0>(
             total, [&](int r) { return tile + static_cast<long long>(min(p + r, end - 1)) * tile_pitch; }, matrix, factor, lane);
 #pragma unroll
         for (int row = 0; row < 2; ++row) {
@@ -92,12 +120,13 @@ __device__ __forceinline__ void edges_to_rows(float* rows, const float* __restri
 #pragma unroll
             for (int n = 0; n < count; ++n) {
                 const int k = result + 8 * n + lane % 4 * 2;
-                if (k < M::rows) add_pair<rows_pitch % 2 == 0>(to + k, {total[n][2 * row], total[n][2 * row + 1]}, k + 1 < M::rows);
+                const float pair[2] = {total[n][2 * row], total[n][2 * row + 1]};
+                add_numbers<2, rows_pitch>(to + k, pair, M::rows - k);
             }
         }
     }
     if constexpr (result + 64 < M::depth)
-        edges_to_rows<M, tile_pitch, rows_pitch, pairs, result + 64>(rows, tile, edge, begin, end, matrix, factor, lane);
+        edges_to_rows<M, tile_pitch, rows_pitch, aligned, result + 64>(rows, tile, edge, begin, end, matrix, factor, lane);
 }
 
 // ---- to the matrix ------------------------------------------------------------------------------------------------------------
@@ -108,15 +137,22 @@ __device__ __forceinline__ float greatest_of_warp(float v) {
     return v;
 }
 
-// Of 16 edges a lane has 2 t, 2 t + 1 and the same 8 further on: their columns 8 n + g for n < count, from `first` on of `width`.
-template <int count, int first, int width>
+// Of 16 edges a lane has 2 t, 2 t + 1 and the same 8 further on: its `count` neighbours of all columns from `first` on of `width`, one of
+// every fragment.
+template <int count, int first, int width, int aligned>
 __device__ __forceinline__ void load_columns(float (&v)[count][4], const float* const (&row)[4], int g) {
+    constexpr bool pairs = aligned % 2 == 0 && count % 2 == 0 && first + 8 * count <= width;
 #pragma unroll
-    for (int n = 0; n < count; ++n)
+    for (int k = 0; k < 4; ++k)
 #pragma unroll
-        for (int k = 0; k < 4; ++k) {
-            const int c = first + 8 * n + g;
-            v[n][k] = row[k] && c < width ? row[k][c] : 0.0f;
+        for (int n = 0; n < count; n += pairs ? 2 : 1) {
+            const int c = first + g * count + n;
+            if constexpr (pairs) {
+                const float2 both = row[k] ? *reinterpret_cast<const float2*>(row[k] + c) : float2{0, 0};
+                v[n][k] = both.x, v[n + 1][k] = both.y;
+            } else {
+                v[n][k] = row[k] && c < width ? row[k][c] : 0.0f;
+            }
         }
 }
 // In the place of rows of the layer, for a sum of the tile's own: one row of ones.
@@ -150,7 +186,7 @@ __device__ __forceinline__ int halve_columns(u32 (&high)[count][2], u32 (&low)[c
 
 // Sums of 16 edges are scaled and added to the warp's own in float32, which add up to the matrix at the end. A fragment of 16 hidden
 // channels is two of 8, so that both factors are loaded alike.
-template <int hidden, int columns, int pitch, int tile_pitch, int rows_pitch, bool pairs, int first = 0>
+template <int hidden, int columns, int pitch, int tile_pitch, int rows_pitch, int aligned, int first = 0>
 __device__ __forceinline__ void edges_to_matrix(float* matrix, const float* __restrict__ tile, const float* __restrict__ rows,
                                                 const int* __restrict__ edge, int begin, int end, float factor, int lane) {
     constexpr int left = hidden - first < 64 ? hidden - first : 64, rows_count = (left + 15) / 16, count = (columns + 7) / 8;
@@ -168,10 +204,10 @@ __device__ __forceinline__ void edges_to_matrix(float* matrix, const float* __re
         }
         float a[2 * rows_count][4], b[count][4];
         if constexpr (rows_pitch > 0)
-            load_columns<2 * rows_count, first, hidden>(a, layer_row, g);
+            load_columns<2 * rows_count, first, hidden, rows_pitch>(a, layer_row, g);
         else
             ones(a, g);
-        load_columns<count, 0, columns>(b, tile_row, g);
+        load_columns<count, 0, columns, aligned>(b, tile_row, g);
         u32 a_high[2 * rows_count][2], a_low[2 * rows_count][2], b_high[count][2], b_low[count][2];
         const int shift = halve_columns(a_high, a_low, a) + halve_columns(b_high, b_low, b);
         const float back = factor * power_of_two(-shift);
@@ -196,16 +232,15 @@ __device__ __forceinline__ void edges_to_matrix(float* matrix, const float* __re
 #pragma unroll
     for (int m = 0; m < rows_count; ++m)
 #pragma unroll
-        for (int n = 0; n < count; ++n)
+        for (int i = 0; i < 4; ++i) {
+            const int k = first + g * 2 * rows_count + 2 * m + i / 2, c = (2 * t + i % 2) * count;
+            float row[count];
 #pragma unroll
-            for (int row = 0; row < 2; ++row) {
-                const int k = first + 16 * m + 8 * row + g, c = 8 * n + 2 * t;
-                if (k < hidden && c < columns)
-                    add_pair<pairs && pitch % 2 == 0>(matrix + static_cast<long long>(k) * pitch + c, {total[m][n][2 * row], total[m][n][2 * row + 1]},
-                                                      c + 1 < columns);
-            }
+            for (int n = 0; n < count; ++n) row[n] = total[m][n][i];
+            if (k < hidden) add_numbers<count, columns, (aligned % 2 == 0 && pitch % 2 == 0 ? 2 : 1)>(matrix + static_cast<long long>(k) * pitch + c, row, columns - c);
+        }
     if constexpr (first + 64 < hidden)
-        edges_to_matrix<hidden, columns, pitch, tile_pitch, rows_pitch, pairs, first + 64>(matrix, tile, rows, edge, begin, end, factor, lane);
+        edges_to_matrix<hidden, columns, pitch, tile_pitch, rows_pitch, aligned, first + 64>(matrix, tile, rows, edge, begin, end, factor, lane);
 }
 
 }  // namespace warp

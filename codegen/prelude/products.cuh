@@ -139,21 +139,27 @@ struct TileRows {
     Edges edges[blocks][steps];
     float back[blocks][2];
 
-    // row_of(i) is where row i begins; `pairs`: all rows begin at 8 bytes.
-    template <int first, int count, bool pairs, class RowOf>
+    // row_of(i) is where row i begins, at `aligned` numbers. In `quads` a lane's summands of a step are neighbours, see quad_place.
+    template <int first, int count, int aligned, bool quads = false, class RowOf>
     __device__ __forceinline__ void load(RowOf row_of, int exponent, float factor, int lane) {
         const int g = lane / 4, t = lane % 4;
 #pragma unroll
         for (int block = 0; block < blocks; ++block) {
+            const float* const row_at[2] = {row_of(16 * block + g), row_of(16 * block + g + 8)};
             float2 v[steps][4];
             float greatest[2] = {0, 0};
 #pragma unroll
             for (int step = 0; step < steps; ++step)
 #pragma unroll
                 for (int part = 0; part < 4; ++part) {
-                    const float* const row = row_of(16 * block + g + part % 2 * 8);
-                    const int n = first + 16 * step + part / 2 * 8 + 2 * t;
-                    v[step][part] = pairs && first + 16 * step + 16 <= count ? *reinterpret_cast<const float2*>(row + n) : pair_at(row, n, count);
+                    const float* const row = row_at[part % 2];
+                    const int n = first + 16 * step + (quads ? part / 2 * 2 + 4 * t : part / 2 * 8 + 2 * t);
+                    if (quads && aligned >= 4 && first + 16 * step + 16 <= count) {
+                        const float4 four = *reinterpret_cast<const float4*>(row + n - part / 2 * 2);
+                        v[step][part] = part / 2 ? float2{four.z, four.w} : float2{four.x, four.y};
+                    } else {
+                        v[step][part] = aligned >= 2 && first + 16 * step + 16 <= count ? *reinterpret_cast<const float2*>(row + n) : pair_at(row, n, count);
+                    }
                     greatest[part % 2] = fmaxf(greatest[part % 2], fmaxf(fabsf(v[step][part].x), fabsf(v[step][part].y)));
                 }
             float scale[2];
@@ -178,9 +184,13 @@ struct TileRows {
 
 // ---- to[r, c] = factor * sum over k of from[r, k] * M[k, c], or transposed -------------------------------------------------------
 
+// Of 16 neighbours a lane has 2 t, 2 t + 1 in one piece of eight and the same in a second. In quads these are 4 t to 4 t + 3 of what is in
+// memory, so that they are one access: where number i of such a piece is.
+__device__ __forceinline__ constexpr int quad_place(int i, int piece) { return i / 2 * 4 + i % 2 + 2 * piece; }
+
 // `together` fragments of eight results from c on: sums that do not wait for each other. `pieces` is where the lane's pieces of the first
-// fragment are.
-template <class M, bool transposed, int together, int blocks, int steps>
+// fragment are. In `quads` two fragments are 16 neighbours.
+template <class M, bool transposed, bool quads, int together, int blocks, int steps>
 __device__ __forceinline__ void multiply_fragments(float (&sum)[together][blocks][4], const TileRows<blocks, steps>& rows, u32 pieces, int c) {
     constexpr int result = transposed ? 1 : M::pitch, summand = transposed ? M::pitch : 1;
 #pragma unroll
@@ -188,7 +198,7 @@ __device__ __forceinline__ void multiply_fragments(float (&sum)[together][blocks
         Columns columns[together];
 #pragma unroll
         for (int n = 0; n < together; ++n)
-            load_pieces<transposed>(columns[n], pieces + ((c + 8 * n) * result + 16 * step * summand) * 2);
+            load_pieces<transposed>(columns[n], pieces + ((c + (quads ? n / 2 * 16 + n % 2 * 2 : 8 * n)) * result + 16 * step * summand) * 2);
 #pragma unroll
         for (int product = 0; product < 3; ++product)
 #pragma unroll
@@ -202,19 +212,19 @@ __device__ __forceinline__ void multiply_fragments(float (&sum)[together][blocks
     }
 }
 
-// put(r, below, c, v) for every pair of results c, c + 1 of row r + below that the lane has; `below` is constant.
+// put(r, c, v) for every pair of results c, c + 1 of row r that the lane has.
 template <class M, int together, bool transposed, int blocks, int steps, class Put>
 __device__ __forceinline__ void multiply_and_put(const TileRows<blocks, steps>& rows, u32 pieces, int c, int lane, Put put) {
     float sum[together][blocks][4] = {};
-    multiply_fragments<M, transposed>(sum, rows, pieces, c);
+    multiply_fragments<M, transposed, false>(sum, rows, pieces, c);
 #pragma unroll
-    for (int n = 0; n < together; ++n)
+    for (int block = 0; block < blocks; ++block)
 #pragma unroll
-        for (int block = 0; block < blocks; ++block)
+        for (int n = 0; n < together; ++n)
 #pragma unroll
             for (int row = 0; row < 2; ++row) {
                 const float back = rows.back[block][row];
-                put(16 * block + lane / 4, 8 * row, c + 8 * n + lane % 4 * 2,
+                put(16 * block + 8 * row + lane / 4, c + 8 * n + lane % 4 * 2,
                     float2{sum[n][block][2 * row] * back, sum[n][block][2 * row + 1] * back});
             }
 }
@@ -247,10 +257,10 @@ __device__ __forceinline__ void multiply_from(float* to, const float* from, cons
     constexpr int steps = (summands - first < 64 ? summands - first : 64) / 16;
     constexpr bool add_here = add || first > 0, with_bias = bias && first == 0;
     TileRows<blocks, steps> rows;
-    rows.template load<first, transposed ? M::columns : M::rows, true>([&](int r) { return from + r * from_pitch; }, exponent_of<M>(matrix), factor,
+    rows.template load<first, transposed ? M::columns : M::rows, 2>([&](int r) { return from + r * from_pitch; }, exponent_of<M>(matrix), factor,
                                                                        lane);
-    multiply_all<M, blocks == 1 ? 8 : 4, first, transposed>(rows, matrix, lane, [&](int r, int below, int c, float2 v) {
-        float2* const at = reinterpret_cast<float2*>(to + r * to_pitch + c + below * to_pitch);
+    multiply_all<M, blocks == 1 ? 8 : 4, first, transposed>(rows, matrix, lane, [&](int r, int c, float2 v) {
+        float2* const at = reinterpret_cast<float2*>(to + r * to_pitch + c);
         float2 more = {0, 0};
         if constexpr (add_here) more = *at;
         if constexpr (with_bias) more = bias_of<M>(matrix, c);

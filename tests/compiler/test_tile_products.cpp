@@ -88,10 +88,10 @@ TEST_CASE("tile products: second order, with and without a tangent of the matrix
             const Experiment experiment(problem, request, {.edges = 61, .senders = 7, .receivers = 11, .sorted = false}, 5);
             CHECK(complaint_interpreted(experiment, cuda_target("sm_90a"), {.options = within_warps(request), .rows_per_warp = 4}) == "");
         }
-    // Two biases of one matrix: weights are made where they are used.
+    // Two biases of one matrix: other kernels make the weights.
     const Problem problem = radial_layer(20, true);
     const Experiment experiment(problem, {2, {"t_z"}, {}}, {.edges = 21, .senders = 7, .receivers = 5, .sorted = false}, 5);
-    CHECK(matrices_of(problem, experiment.request, cuda_target("sm_90a")) == 0);
+    CHECK(matrices_of(problem, experiment.request, cuda_target("sm_90a"), within_warps(experiment.request)) == 0);
     CHECK(complaint_interpreted(experiment, cuda_target("sm_90a")) == "");
 }
 
