@@ -1,14 +1,18 @@
 """Radial networks whose last layer the convolution computes, so that the weights of edges never reach memory."""
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..convolution import TensorProductConv
 from ..functions import is_traced
 
 # Weights of a layer and call, from which on a CPU is faster without storing them: 128 MiB in float32 (docs/performance.md).
 LEAST_WEIGHTS = 2**25
+# Edges, from which on the hidden layers of radial networks are computed again for gradients: for each layer of convolutions autograd
+# would keep 1 KB an edge of them (64 channels, two layers), which then is most of what a model needs.
+LEAST_EDGES_COMPUTED_AGAIN = 2**21
 
 
 def is_fused(choice: Optional[bool], rows: Tensor, weight_numel: int) -> bool:
@@ -23,6 +27,13 @@ def fused(conv: TensorProductConv, hidden: int, scale: float) -> TensorProductCo
     """The same convolution with weights ``scale * h @ W2``."""
     return TensorProductConv(conv.irreps_in1, conv.irreps_in2, conv.irreps_out, [i[:5] for i in conv.instructions],
                              radial={"hidden": hidden, "scale": scale})
+
+
+def hidden_rows(hidden: Callable[[Tensor], Tensor], radii: Tensor, training: bool) -> Tensor:
+    """``hidden(radii)``. Training differentiates twice, and what is computed again for the first derivative stays for the second."""
+    if training or len(radii) < LEAST_EDGES_COMPUTED_AGAIN or is_traced():
+        return hidden(radii)
+    return checkpoint(hidden, radii, use_reentrant=False, preserve_rng_state=False)
 
 
 class LastLayer(nn.Module):

@@ -48,7 +48,8 @@ class MessagePassing(IrrepsScatterGatterFusedConvolution):
         radii, harmonics, x = data[self.key_weight_input], data[self.key_filter], data[self.key_x] / self.denominator
         fused = getattr(self, "fused", None)
         if fused is not None and radial.is_fused(self.radial, radii, fused.weight_numel):
-            z = fused(x, harmonics, self.weight_nn.hidden(radii), self.weight_nn.last.weight, receiver, sender)
+            h = radial.hidden_rows(self.weight_nn.hidden, radii, self.training)
+            z = fused(x, harmonics, h, self.weight_nn.last.weight, receiver, sender)
         else:
             z = self.convolution(x, harmonics, self.weight_nn(radii), sender, receiver)
         data[self.key_x] = z

@@ -14,7 +14,7 @@ import sevenn._keys as KEY  # noqa: E402
 from e3nn import o3  # noqa: E402
 
 import flashtp.integrations.sevennet as integration  # noqa: E402
-from flashtp.integrations import e3nn_layers  # noqa: E402
+from flashtp.integrations import e3nn_layers, radial  # noqa: E402
 
 CHECKPOINTS = Path(sevenn.__file__).parent / "pretrained_potentials"
 RELEASED = {"SevenNet-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth", "SevenNet-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
@@ -136,6 +136,23 @@ def test_the_last_radial_layer_is_the_convolutions():
     assert_errors_like_e3nns("SevenNet-0", ours, e3nns)
     unfused = build("SevenNet-0", True)
     assert list(ours.state_dict()) == list(unfused.state_dict())
+
+
+def test_hidden_layers_of_large_systems_are_computed_again(monkeypatch):
+    """For forces and stress: the same numbers, and autograd keeps less."""
+    integration.enable(radial=True)
+    try:
+        model = build("SevenNet-0", True).eval()
+    finally:
+        integration.enable()
+    data, found = graph(model, "SevenNet-0"), []
+    for least in (radial.LEAST_EDGES_COMPUTED_AGAIN, 1):
+        monkeypatch.setattr(radial, "LEAST_EDGES_COMPUTED_AGAIN", least)
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+            found.append((evaluate(model, data), sum(kept)))
+    assert largest_error(found[1][0], found[0][0]) < 1e-6
+    assert found[1][1] < found[0][1]
 
 
 def never(*_):
