@@ -121,7 +121,7 @@ __device__ __forceinline__ void edges_to_rows(float* rows, const float* __restri
             for (int n = 0; n < count; ++n) {
                 const int k = result + 8 * n + lane % 4 * 2;
                 const float pair[2] = {total[n][2 * row], total[n][2 * row + 1]};
-                add_numbers<2, rows_pitch>(to + k, pair, M::rows - k);
+                add_numbers<2, M::rows, rows_pitch>(to + k, pair, M::rows - k);
             }
         }
     }
