@@ -98,6 +98,59 @@ def captured(case):
     return error <= 1e-4 * result.abs().max().item(), f"error {error:.2g} after replay with new inputs"
 
 
+def changing_edges(case):
+    """One captured graph of z and its gradients, replayed for lists of other lengths; rows without an edge hold no number."""
+    inputs, receiver, sender = case.on("cuda")
+    (x, y, w), room = inputs, len(receiver)
+    number, static = torch.tensor([room], device="cuda"), [t.detach().clone().requires_grad_() for t in inputs]
+
+    def run(inputs, receiver, sender, **options):
+        z = case.conv(*inputs, receiver, sender, len(x), **options)
+        return [z, *torch.autograd.grad(z.square().sum(), inputs)]
+
+    run(static, receiver, sender, num_edges=number)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = run(static, receiver, sender, num_edges=number)
+    worst = 0.0
+    for edges in (room, room // 3, 1):
+        expected = run([x, y[:edges], w[:edges]], receiver[:edges].clone(), sender[:edges].clone())
+        number.fill_(edges)
+        with torch.no_grad():
+            for t in static[1:]:
+                t[edges:] = torch.nan
+        graph.replay()
+        for a, b in zip(found, expected):
+            worst = max(worst, relative(a[:len(b)], b), a[len(b):].abs().max().item() if len(a) > len(b) else 0.0)
+    return worst < 1e-4, f"largest error {worst:.2g} for lists of {room}, {room // 3} and 1 edges"
+
+
+def deterministic(case):
+    """The same bits in every run, and for edges in any order."""
+    inputs, receiver, sender = case.on("cuda")
+    layer = case.case.layer
+    conv = flashtp.TensorProductConv(*map(str, layer.irreps), layer.instructions, deterministic=True)
+    # Edges that have both rows in common keep their order.
+    kept = torch.unique(torch.stack((receiver, sender)), dim=1)
+    inputs = [inputs[0], *[t[:kept.shape[1]].detach().requires_grad_() for t in inputs[1:]]]
+
+    def run(order):
+        x, y, w = inputs
+        z = conv(x, y[order], w[order], *kept[:, order])
+        return [z, *torch.autograd.grad(z.square().sum(), inputs)]
+
+    given = torch.arange(kept.shape[1], device="cuda")
+    first, again, shuffled = run(given), run(given), run(given[torch.randperm(len(given), device="cuda")])
+    expected = torch.autograd.grad(case.conv(*inputs, *kept).square().sum(), inputs)
+    error = max(map(relative, first[1:], expected))
+    same = [all(map(torch.equal, first, other)) for other in (again, shuffled)]
+    return all(same) and error < 1e-4, f"bits of a second run and of shuffled edges the same: {same}; gradients differ by {error:.2g}"
+
+
+def relative(found, expected):
+    return ((found - expected).abs().max() / expected.abs().max()).item() if found.numel() else 0.0
+
+
 def bad_edge(case):
     inputs, receiver, sender = case.on("cuda")
     receiver[3] = 10**6
@@ -197,7 +250,7 @@ def main():
     check("no edges", lambda: agreement(convolution(SMALL, 0, 5, torch.float64), 2, 1e-11))
     large = convolution(layer, 2000, 100)
     check("layer, two derivatives", lambda: agreement(large, 2, 1e-3))
-    for run in (other_stream, captured, bad_edge, unaligned, compiled, packaged):
+    for run in (other_stream, captured, changing_edges, deterministic, bad_edge, unaligned, compiled, packaged):
         check(run.__name__.replace("_", " "), lambda: run(large))
     check("host time", lambda: host_time(convolution(SMALL, 20, 5)))
     check("speed", lambda: speed(convolution(layer, options.edges, max(1, options.edges // 40), device="cuda")))

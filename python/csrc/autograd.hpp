@@ -20,8 +20,9 @@ std::vector<at::Tensor> tensor_product(at::TensorList operands, at::TensorList i
 FLASHTP_TORCH_EXPORT bool is_plain(at::TensorList);
 
 /// z of x, y and the weights, if there are any; a plain batch without receivers and senders. `receivers` may be -1: as many as senders.
+/// `by_sender`: the order of a receiver's edges does not matter.
 FLASHTP_TORCH_EXPORT at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::optional<at::Tensor>& w,
                                               const std::optional<at::Tensor>& receiver, const std::optional<at::Tensor>& sender,
-                                              std::int64_t receivers, std::int64_t problem);
+                                              std::int64_t receivers, std::int64_t problem, bool by_sender);
 
 }  // namespace flashtp::torch_operators

@@ -9,13 +9,13 @@ namespace flashtp::torch_operators {
 
 at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::optional<at::Tensor>& w,
                          const std::optional<at::Tensor>& receiver, const std::optional<at::Tensor>& sender,
-                         std::int64_t receivers, std::int64_t problem) {
+                         std::int64_t receivers, std::int64_t problem, bool by_sender) {
     std::array<at::Tensor, 3> operands{x, y}, index;
     if (w) operands[2] = *w;
     const at::TensorList given(operands.data(), w ? 3 : 2);
     if (!receiver || !sender) return tensor_product(given, {}, {problem, 0, 1, 0})[0];
     const std::int64_t senders = x.dim() > 0 ? x.size(0) : 0;
-    index = receiver_index(*receiver, *sender, receivers < 0 ? senders : receivers, senders);
+    index = receiver_index(*receiver, *sender, receivers < 0 ? senders : receivers, senders, by_sender);
     return tensor_product(given, index, {problem, 0, 1, 0})[0];
 }
 
@@ -23,9 +23,9 @@ namespace {
 
 /// The same of any list of operands, for problems that take more.
 at::Tensor eager_operands(at::TensorList operands, const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers,
-                          std::int64_t problem) {
+                          std::int64_t problem, bool by_sender) {
     const std::int64_t senders = operands.empty() || operands[0].dim() == 0 ? 0 : operands[0].size(0);
-    const auto index = receiver_index(receiver, sender, receivers < 0 ? senders : receivers, senders);
+    const auto index = receiver_index(receiver, sender, receivers < 0 ? senders : receivers, senders, by_sender);
     return tensor_product(operands, index, {problem, 0, 1, 0})[0];
 }
 
@@ -34,8 +34,10 @@ at::Tensor eager_operands(at::TensorList operands, const at::Tensor& receiver, c
 
 TORCH_LIBRARY_FRAGMENT(flashtp, library) {
     library.def(
-        "eager_product(Tensor x, Tensor y, Tensor? w, Tensor? receiver, Tensor? sender, int receivers, int problem) -> Tensor",
+        "eager_product(Tensor x, Tensor y, Tensor? w, Tensor? receiver, Tensor? sender, int receivers, int problem, bool by_sender) "
+        "-> Tensor",
         flashtp::torch_operators::eager_product);
-    library.def("eager_operands(Tensor[] operands, Tensor receiver, Tensor sender, int receivers, int problem) -> Tensor",
-                flashtp::torch_operators::eager_operands);
+    library.def(
+        "eager_operands(Tensor[] operands, Tensor receiver, Tensor sender, int receivers, int problem, bool by_sender) -> Tensor",
+        flashtp::torch_operators::eager_operands);
 }

@@ -35,6 +35,7 @@ struct Part {
 struct Key {
     Part receiver, sender;
     std::int64_t receivers, senders;
+    bool by_sender;
     void* stream;
 
     bool operator==(const Key&) const = default;
@@ -78,21 +79,23 @@ void remember(Entry entry) {
 
 /// Nothing for tensors whose index is not kept: inference tensors have no version counter that would tell of a change, and what is
 /// captured into a CUDA graph has to make the index anew in every replay.
-std::optional<Key> key_of(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers, std::int64_t senders) {
+std::optional<Key> key_of(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers, std::int64_t senders,
+                          bool by_sender) {
     if (!is_plain({receiver, sender}) || receiver.is_inference() || sender.is_inference()) return std::nullopt;
     if (receiver.dim() != 1 || sender.dim() != 1) return std::nullopt;
     void* const stream = receiver.is_cuda() ? current_stream(receiver.get_device()) : nullptr;
     if (receiver.is_cuda() && is_capturing(stream)) return std::nullopt;
-    return Key{Part(receiver), Part(sender), receivers, senders, stream};
+    return Key{Part(receiver), Part(sender), receivers, senders, by_sender, stream};
 }
 
 using Built = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
-Built build(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers, std::int64_t senders) {
-    using Signature = Built(const at::Tensor&, const at::Tensor&, c10::SymInt, c10::SymInt);
+Built build(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers, std::int64_t senders, bool by_sender) {
+    using Signature =
+        Built(const at::Tensor&, const at::Tensor&, c10::SymInt, c10::SymInt, bool, const std::optional<at::Tensor>&);
     static const auto operation =
         c10::Dispatcher::singleton().findSchemaOrThrow("flashtp::receiver_index", "").typed<Signature>();
-    return operation.call(receiver, sender, receivers, senders);
+    return operation.call(receiver, sender, receivers, senders, by_sender, std::nullopt);
 }
 
 bool is_checked(const at::Tensor& receiver) {
@@ -114,11 +117,12 @@ Memory memory_of(const at::Tensor& tensor) { return Memory(tensor.storage().getW
 
 }  // namespace
 
-Index receiver_index(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers, std::int64_t senders) {
-    const std::optional<Key> key = key_of(receiver, sender, receivers, senders);
+Index receiver_index(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers, std::int64_t senders,
+                     bool by_sender) {
+    const std::optional<Key> key = key_of(receiver, sender, receivers, senders, by_sender);
     if (key)
         if (const auto found = find(*key)) return *found;
-    auto [row_ptr, by_position, edge, report] = build(receiver, sender, receivers, senders);
+    auto [row_ptr, by_position, edge, report] = build(receiver, sender, receivers, senders, by_sender);
     Index index{row_ptr, by_position, edge};
     if (!key) return index;
     if (is_checked(receiver)) examine(index, report, *key, receiver, sender);

@@ -14,8 +14,9 @@ namespace flashtp::torch_operators {
 ///
 /// The index is kept as long as the memory of receiver and sender is, and found again for tensors that are the same part of the same
 /// memory, unless they were changed in place meanwhile. A row out of range is an error; on a GPU finding out waits for it once for
-/// each list of edges, unless FLASHTP_CHECK_EDGES is 0.
+/// each list of edges, unless FLASHTP_CHECK_EDGES is 0. `by_sender`: edges of one receiver are in the order of their senders, not in
+/// the order they have here.
 std::array<at::Tensor, 3> receiver_index(const at::Tensor& receiver, const at::Tensor& sender, std::int64_t receivers,
-                                         std::int64_t senders);
+                                         std::int64_t senders, bool by_sender);
 
 }  // namespace flashtp::torch_operators

@@ -13,6 +13,7 @@ void add_sender_index(flashtp_graph& graph, Device device, std::vector<Tensor>& 
     edges.senders = edges.receivers = graph.senders;
     edges.sender = edges.receiver = graph.sender;
     edges.index_bits = 32;
+    edges.edge_count = graph.edge_count;
     std::size_t bytes = 0;
     check(flashtp_receiver_index_workspace(&edges, &bytes));
     const auto array = [&](ScalarType type, std::int64_t count) { return memory.emplace_back(empty(device, type, {count})); };

@@ -17,7 +17,7 @@
 namespace flashtp::torch_operators {
 namespace {
 
-constexpr Py_ssize_t tensor_count = 5, argument_count = 7;
+constexpr Py_ssize_t tensor_count = 5, argument_count = 8;
 
 /// x, y, w, receiver and sender, of which the last three may be None.
 using Tensors = std::array<std::optional<at::Tensor>, tensor_count>;
@@ -45,17 +45,23 @@ bool is_usual(const Tensors& tensors) {
     return true;
 }
 
-at::Tensor evaluate(const Tensors& tensors, std::int64_t receivers, std::int64_t problem) {
+/// What is no tensor of the arguments.
+struct Numbers {
+    std::int64_t receivers, problem;
+    bool by_sender;
+};
+
+at::Tensor evaluate(const Tensors& tensors, const Numbers& numbers) {
     const auto& [x, y, w, receiver, sender] = tensors;
-    return eager_product(*x, *y, w, receiver, sender, receivers, problem);
+    return eager_product(*x, *y, w, receiver, sender, numbers.receivers, numbers.problem, numbers.by_sender);
 }
 
 /// Undefined where it fails. Other threads of Python run meanwhile: the first call compiles.
-at::Tensor evaluate_unlocked(const Tensors& tensors, std::int64_t receivers, std::int64_t problem) {
+at::Tensor evaluate_unlocked(const Tensors& tensors, const Numbers& numbers) {
     at::Tensor z;
     PyThreadState* const state = PyEval_SaveThread();
     try {
-        z = evaluate(tensors, receivers, problem);
+        z = evaluate(tensors, numbers);
     } catch (const std::exception&) {
         z = at::Tensor();
     }
@@ -63,20 +69,20 @@ at::Tensor evaluate_unlocked(const Tensors& tensors, std::int64_t receivers, std
     return z;
 }
 
-/// Arguments: x, y, w, receiver, sender, receivers (-1: as many as senders), problem.
+/// Arguments: x, y, w, receiver, sender, receivers (-1: as many as senders), problem, by_sender.
 PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     if (count != argument_count) {
-        PyErr_SetString(PyExc_TypeError, "flashtp: seven arguments are expected");
+        PyErr_SetString(PyExc_TypeError, "flashtp: eight arguments are expected");
         return nullptr;
     }
     Tensors tensors;
     if (!read(arguments, tensors) || !is_usual(tensors)) Py_RETURN_NONE;
-    const std::int64_t receivers = PyLong_AsLongLong(arguments[5]), problem = PyLong_AsLongLong(arguments[6]);
+    const Numbers numbers{PyLong_AsLongLong(arguments[5]), PyLong_AsLongLong(arguments[6]), arguments[7] == Py_True};
     if (PyErr_Occurred()) {
         PyErr_Clear();
         Py_RETURN_NONE;
     }
-    at::Tensor z = evaluate_unlocked(tensors, receivers, problem);
+    at::Tensor z = evaluate_unlocked(tensors, numbers);
     // Hooks of autograd are Python's; what they raise is the caller's.
     if (PyErr_Occurred()) return nullptr;
     if (!z.defined()) Py_RETURN_NONE;

@@ -3,6 +3,7 @@
 #include <torch/csrc/stable/ops.h>
 
 #include <atomic>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -40,6 +41,22 @@ void build_on_host(const flashtp_edges& edges, const Index& index) {
     found[1] = !sorted;
 }
 
+/// The edges that there are, of those that the arrays have room for.
+std::int64_t counted_on_host(const Tensor& edge_count, std::int64_t room) {
+    const std::int64_t count = *static_cast<const std::int64_t*>(edge_count.data_ptr());
+    if (count < 0 || count > room)
+        throw std::invalid_argument("flashtp: num_edges is " + std::to_string(count) + "; it must be from 0 to " +
+                                    std::to_string(room) + ", the edges that there is room for");
+    return count;
+}
+
+void check_count(TensorView count, TensorView receiver) {
+    const bool is_one = count.shape().empty() || (count.shape().size() == 1 && count.rows() == 1);
+    if (!is_one || count.dtype() != ScalarType::Long || count.device() != receiver.device())
+        throw std::invalid_argument("flashtp: num_edges is " + count.dtype_text() + " of shape " + count.shape_text() + " on " +
+                                    count.device().text() + "; it must be one int64 on " + receiver.device().text());
+}
+
 void build_on_device(const flashtp_edges& edges, const Index& index, Device device, void* stream) {
     std::size_t bytes = 0;
     check(flashtp_receiver_index_workspace(&edges, &bytes));
@@ -50,10 +67,13 @@ void build_on_device(const flashtp_edges& edges, const Index& index, Device devi
 }
 
 /// row_ptr, sender and edge as flashtp_graph has them, and the report of flashtp_build_receiver_index_cuda. On a CPU a row out of
-/// range is an error; on a GPU finding out means to wait, which is left to the caller.
-Index receiver_index(Tensor receiver, Tensor sender, std::int64_t receivers, std::int64_t senders) {
+/// range is an error; on a GPU finding out means to wait, which is left to the caller. With `edge_count` the first so many edges are
+/// meant, and positions behind them hold anything.
+Index receiver_index(Tensor receiver, Tensor sender, std::int64_t receivers, std::int64_t senders, bool by_sender,
+                     std::optional<Tensor> edge_count) {
     check_rows(receiver, "receiver", receiver);
     check_rows(sender, "sender", receiver);
+    if (edge_count) check_count(*edge_count, receiver);
     const Device where = TensorView(receiver).device();
     const OnDevice device(where);
     std::vector<Tensor> copies;
@@ -65,11 +85,14 @@ Index receiver_index(Tensor receiver, Tensor sender, std::int64_t receivers, std
     edges.sender = dense_data(sender, copies);
     edges.receiver = dense_data(receiver, copies);
     edges.index_bits = TensorView(receiver).dtype() == ScalarType::Int ? 32 : 64;
+    edges.by_sender = by_sender;
     const auto array = [&](std::int64_t count) { return empty(where, ScalarType::Int, {count}); };
     Index index{array(receivers + 1), array(edges.edges), array(edges.edges), empty(where, ScalarType::Long, {2})};
     if (device.index() < 0) {
+        if (edge_count) edges.edges = counted_on_host(*edge_count, edges.edges);
         build_on_host(edges, index);
     } else {
+        if (edge_count) edges.edge_count = static_cast<const std::int64_t*>(edge_count->data_ptr());
         build_on_device(edges, index, where, current_stream(device.index()));
     }
     indices.fetch_add(1, std::memory_order_relaxed);
@@ -84,7 +107,8 @@ std::int64_t index_count() { return indices.load(std::memory_order_relaxed); }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(flashtp, library) {
     library.def(
-        "receiver_index(Tensor receiver, Tensor sender, SymInt receivers, SymInt senders) -> (Tensor, Tensor, Tensor, Tensor)");
+        "receiver_index(Tensor receiver, Tensor sender, SymInt receivers, SymInt senders, bool by_sender=False, "
+        "Tensor? edge_count=None) -> (Tensor, Tensor, Tensor, Tensor)");
     library.def("index_count() -> int");
 }
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CPU, library) {

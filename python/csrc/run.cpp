@@ -40,16 +40,19 @@ const char* row_name(std::int32_t row) {
     }
 }
 
+/// Whether there may be fewer edges than their arrays have room for. The index, which has so many, was made with their number.
+bool is_counted(Views index) { return index.size() == 4; }
+
 void check_request(const Request& request, Views operands, Views index) {
     if (request.order < 0 || request.order > highest_order) {
         throw std::invalid_argument("flashtp: order is " + std::to_string(request.order) + "; derivatives go up to order 3");
     }
     if (operands.size() < 2) throw std::invalid_argument("flashtp: there are fewer than two operands");
-    if (!index.empty() && index.size() != 3) {
+    if (!index.empty() && index.size() != 3 && !is_counted(index)) {
         throw std::invalid_argument("flashtp: index has " + std::to_string(index.size()) +
-                                    " tensors; it must have row_ptr, sender and edge, or none");
+                                    " tensors; it must have row_ptr, sender and edge, and maybe the number of edges, or none");
     }
-    for (const TensorView part : index) {
+    for (const TensorView part : index.first(std::min<std::size_t>(index.size(), 3))) {
         const bool fits = part.shape().size() == 1 && part.is_contiguous() && part.dtype() == ScalarType::Int;
         if (!fits || part.device() != operands[0].device())
             throw std::invalid_argument("flashtp: index must be what flashtp::receiver_index made, on the device of x");
@@ -113,7 +116,7 @@ struct Arrays {
     std::vector<void*> pointers;
 };
 
-Arrays arrays_for(const CompiledProgram& program, Views operands, const Rows& rows, const Types& types) {
+Arrays arrays_for(const CompiledProgram& program, Views operands, const Rows& rows, const Types& types, bool counted) {
     if (operands.size() != program.inputs.size()) {
         throw std::invalid_argument("flashtp: there are " + std::to_string(operands.size()) + " operands; the problem has " +
                                     std::to_string(program.inputs.size()));
@@ -130,6 +133,8 @@ Arrays arrays_for(const CompiledProgram& program, Views operands, const Rows& ro
     }
     for (const flashtp_operand& output : program.outputs) {
         arrays.outputs.push_back(empty(x.device(), kernel_type(output), {rows.of(output.row), output.width}));
+        // Kernels leave the rows of edges that are none.
+        if (counted && output.row == FLASHTP_ROW_EDGE) torch::stable::zero_(arrays.outputs.back());
         arrays.pointers.push_back(arrays.outputs.back().data_ptr());
     }
     return arrays;
@@ -146,6 +151,8 @@ flashtp_graph graph_of(Views index, const Rows& rows) {
     graph.sender = static_cast<const std::int32_t*>(index[1].data());
     // Empty where the edges are sorted by receiver.
     graph.edge = index[2].rows() == rows.edges ? static_cast<const std::int32_t*>(index[2].data()) : nullptr;
+    if (is_counted(index) && index[0].device().is_cpu()) graph.edges = graph.row_ptr[rows.receivers];
+    if (is_counted(index) && !index[0].device().is_cpu()) graph.edge_count = static_cast<const std::int64_t*>(index[3].data());
     return graph;
 }
 
@@ -190,7 +197,7 @@ std::vector<Tensor> run_request(const Request& request, Views operands, Views in
     const Types types = types_of(operands, sources);
     const ProgramKey key{request, sources, types, device.index(), size_class(rows.edges)};
     const CompiledProgram& program = program_for(key, rows.edges);
-    Arrays arrays = arrays_for(program, operands, rows, types);
+    Arrays arrays = arrays_for(program, operands, rows, types, is_counted(index));
     launch(program, arrays, graph_of(index, rows), rows, device, x.device());
     launches.fetch_add(1, std::memory_order_relaxed);
     for (std::size_t i = 0; i < arrays.outputs.size(); ++i) {

@@ -8,11 +8,15 @@ from .functions import evaluate, evaluate_radial
 from .specification import specify
 
 
-def _evaluate_scripted(problem: str, operands: List[Tensor], receiver: Tensor, sender: Tensor, num_out: Optional[int]) -> Tensor:
+def _evaluate_scripted(problem: str, operands: List[Tensor], receiver: Tensor, sender: Tensor, num_out: Optional[int],
+                       by_sender: bool, num_edges: Optional[Tensor]) -> Tensor:
     senders = operands[0].shape[0]
     receivers = senders if num_out is None else num_out
-    row_ptr, by_position, edge, _ = torch.ops.flashtp.receiver_index(receiver, sender, receivers, senders)
-    return torch.ops.flashtp.tensor_product(operands, [row_ptr, by_position, edge], problem, 0, 1, 0)[0]
+    row_ptr, by_position, edge, _ = torch.ops.flashtp.receiver_index(receiver, sender, receivers, senders, by_sender, num_edges)
+    index = [row_ptr, by_position, edge]
+    if num_edges is not None:
+        index.append(num_edges)
+    return torch.ops.flashtp.tensor_product(operands, index, problem, 0, 1, 0)[0]
 
 
 class TensorProductConv(nn.Module):
@@ -30,7 +34,8 @@ class TensorProductConv(nn.Module):
         irrep_normalization: ``"component"`` (default), ``"norm"`` or ``"none"``.
         path_normalization: ``"element"`` (default), ``"path"`` or ``"none"``.
         layout: ``"mul_ir"`` (e3nn's, channel slowest) or ``"ir_mul"`` in each segment; one name, or one each for x, y and z.
-        deterministic: the same inputs give the same bits in every run and for any number of threads. It costs time.
+        deterministic: the same edges give the same bits in every run, for any number of threads and in any order, as long as no two
+            have both sender and receiver in common. It costs time.
         radial: ``{"hidden": 64, "scale": 0.125, "bias": False}``: the weights are the last layer of a radial network and are made where
             they are used; the module is a ``RadialTensorProductConv``. Only ``hidden`` is required.
     """
@@ -53,7 +58,7 @@ class TensorProductConv(nn.Module):
         self.problem: str = spec.problem
 
     def forward(self, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: Tensor, sender: Tensor,
-                num_out: Optional[int] = None) -> Tensor:
+                num_out: Optional[int] = None, num_edges: Optional[Tensor] = None) -> Tensor:
         """
         Args:
             x: [senders, irreps_in1.dim], float32 or float64.
@@ -61,6 +66,8 @@ class TensorProductConv(nn.Module):
             w: [edges, weight_numel]; [weight_numel] with shared weights; None for paths without weights.
             receiver, sender: [edges], int32 or int64, in any order.
             num_out: number of receivers; that of senders if left out.
+            num_edges: one int64 on the device of x: only the first so many edges count, so that one captured CUDA graph serves lists
+                of any length that the tensors have room for. All others may hold anything; their gradients are zero.
 
         Returns:
             z: [num_out, irreps_out.dim].
@@ -71,9 +78,9 @@ class TensorProductConv(nn.Module):
                 raise RuntimeError(f"flashtp: w is None; the paths have {self.weight_numel} weights")
             weights = w.reshape(1, self.weight_numel) if self.shared_weights else w
         if not torch.jit.is_scripting():
-            return evaluate(self.problem, x, y, weights, receiver, sender, num_out)
+            return evaluate(self.problem, x, y, weights, receiver, sender, num_out, self.deterministic, num_edges)
         operands = [x, y] if weights is None else [x, y, weights]
-        return _evaluate_scripted(self.problem, operands, receiver, sender, num_out)
+        return _evaluate_scripted(self.problem, operands, receiver, sender, num_out, self.deterministic, num_edges)
 
     def extra_repr(self) -> str:
         return (f"{self.irreps_in1} x {self.irreps_in2} -> {self.irreps_out} | {len(self.instructions)} paths | "
@@ -117,8 +124,8 @@ class RadialTensorProductConv(TensorProductConv):
         elif b is not None:
             raise RuntimeError("flashtp: b is given; the radial layer has no bias")
         if not torch.jit.is_scripting():
-            return evaluate_radial(self.problem, operands, receiver, sender, num_out)
-        return _evaluate_scripted(self.problem, operands, receiver, sender, num_out)
+            return evaluate_radial(self.problem, operands, receiver, sender, num_out, self.deterministic)
+        return _evaluate_scripted(self.problem, operands, receiver, sender, num_out, self.deterministic, None)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()} of {self.hidden} hidden channels{' and a bias' if self.bias else ''}"

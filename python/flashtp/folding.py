@@ -6,6 +6,8 @@ from .specification import facts
 
 def run_batched(run, request, size, operands, index, in_dims):
     """The outputs of ``size`` copies of a request, stacked first. ``in_dims`` says where the copies are, None for what they share."""
+    if len(index) > 3:
+        raise NotImplementedError("flashtp: vmap does not go through calls with num_edges; give all edges")
     tensors = (*operands, *index)
     if size == 0:
         one = [t if dim is None else t.new_zeros(t.movedim(dim, 0).shape[1:]) for t, dim in zip(tensors, in_dims)]

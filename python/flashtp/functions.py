@@ -4,7 +4,7 @@ The operator ``flashtp::tensor_product`` carries reverse-mode derivatives of its
 it from ``TensorProductFunction``.
 """
 import functools
-from typing import Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch.compiler import is_compiling, is_dynamo_compiling
 from . import _library
 from .derivatives import Request, gradient_of, kind, output_names, present_inputs, source_count
 from .folding import run_batched
-from .receiver_index import plain_index, receiver_index
+from .receiver_index import counted_index, plain_index, receiver_index
 from .specification import name_of, number_of
 
 # Sums over many products need more digits than 16-bit types have: under autocast all of it is done in this type.
@@ -31,33 +31,49 @@ _eager_operands = torch.ops.flashtp.eager_operands.default if _library.HAS_CPP_A
 
 
 def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: Optional[Tensor] = None,
-             sender: Optional[Tensor] = None, receivers: Optional[int] = None) -> Tensor:
+             sender: Optional[Tensor] = None, receivers: Optional[int] = None, by_sender: bool = False,
+             num_edges: Optional[Tensor] = None) -> Tensor:
     """z of x, y and the weights, if there are any; a plain batch without receiver and sender. ``receivers`` is the number of senders
-    if left out."""
-    if _call is not None and not is_dynamo_compiling():
-        z = _call(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
+    if left out. ``by_sender``: the order of a receiver's edges does not matter. ``num_edges``: the edges that there are, if not all."""
+    if num_edges is None and _call is not None and not is_dynamo_compiling():
+        z = _call(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem), by_sender)
         if z is not None:
             return z
-    if _eager_product is not None and not (is_traced() or transform_is_active()):
-        return _eager_product(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
-    return _evaluate_in_python(problem, [x, y] if w is None else [x, y, w], receiver, sender, receivers)
+    if num_edges is None and _eager_product is not None and not (is_traced() or transform_is_active()):
+        return _eager_product(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem), by_sender)
+    edges = None if receiver is None else Edges(receiver, sender, receivers, by_sender, num_edges)
+    return _evaluate_in_python(problem, [x, y] if w is None else [x, y, w], edges)
 
 
-def evaluate_radial(problem: str, operands: Sequence[Tensor], receiver: Tensor, sender: Tensor, receivers: Optional[int]) -> Tensor:
+def evaluate_radial(problem: str, operands: Sequence[Tensor], receiver: Tensor, sender: Tensor, receivers: Optional[int],
+                    by_sender: bool = False) -> Tensor:
     """z of x, y, h, W2 and maybe b."""
     if _eager_operands is not None and not (is_traced() or transform_is_active()):
-        return _eager_operands(operands, receiver, sender, -1 if receivers is None else receivers, number_of(problem))
-    return _evaluate_in_python(problem, operands, receiver, sender, receivers)
+        return _eager_operands(operands, receiver, sender, -1 if receivers is None else receivers, number_of(problem), by_sender)
+    return _evaluate_in_python(problem, operands, Edges(receiver, sender, receivers, by_sender))
 
 
-def _evaluate_in_python(problem, operands, receiver, sender, receivers) -> Tensor:
-    senders = operands[0].shape[0]
+class Edges(NamedTuple):
+    """The arguments of a convolution that say which rows belong together; see ``evaluate``."""
+
+    receiver: Tensor
+    sender: Tensor
+    receivers: Optional[int]
+    by_sender: bool
+    num_edges: Optional[Tensor] = None
+
+
+def _index_of(edges: Edges, senders: int, plain: bool) -> list[Tensor]:
+    rows = edges.receiver, edges.sender, senders if edges.receivers is None else edges.receivers, senders, edges.by_sender
+    if edges.num_edges is not None:
+        return counted_index(*rows, edges.num_edges)
+    return plain_index(*rows) if plain else receiver_index(*rows)
+
+
+def _evaluate_in_python(problem: str, operands: Sequence[Tensor], edges: Optional[Edges]) -> Tensor:
     traced, transformed = is_traced(), transform_is_active()
-    index: Sequence[Tensor] = []
-    if receiver is not None:
-        find = receiver_index if traced or transformed else plain_index
-        index = find(receiver, sender, senders if receivers is None else receivers, senders)
-    if traced:
+    index = [] if edges is None else _index_of(edges, operands[0].shape[0], not (traced or transformed))
+    if traced or (_library.HAS_CPP_AUTOGRAD and not transformed):
         return _operator(operands, index, problem, 0, 1, 0)[0]
     if transformed:
         return tensor_product(operands, index, Request(problem))[0]

@@ -30,22 +30,22 @@ _entries: "OrderedDict[tuple, _Entry]" = OrderedDict()
 _recent: Optional[_Recent] = None
 
 
-def plain_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> list[Tensor]:
+def plain_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int, by_sender: bool) -> list[Tensor]:
     """``receiver_index`` where nothing is traced or transformed."""
     global _recent
     recent = _recent
     if (recent is not None and recent.receiver() is receiver and recent.sender() is sender
-            and recent.state == _state(receiver, sender, receivers, senders)):
+            and recent.state == _state(receiver, sender, receivers, senders, by_sender)):
         return recent.index
-    index = receiver_index(receiver, sender, receivers, senders)
+    index = receiver_index(receiver, sender, receivers, senders, by_sender)
     if _may_keep(receiver, sender):
-        _recent = _Recent(weakref.ref(receiver), weakref.ref(sender), _state(receiver, sender, receivers, senders), index)
+        _recent = _Recent(weakref.ref(receiver), weakref.ref(sender), _state(receiver, sender, receivers, senders, by_sender), index)
     return index
 
 
-def _state(receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> tuple:
+def _state(receiver: Tensor, sender: Tensor, receivers: int, senders: int, by_sender: bool) -> tuple:
     """What may change of two tensors that stay the same objects. None in the place of a stream that is captured."""
-    return (receiver._version, sender._version, receiver.data_ptr(), sender.data_ptr(), receiver.shape, receivers, senders,
+    return (receiver._version, sender._version, receiver.data_ptr(), sender.data_ptr(), receiver.shape, receivers, senders, by_sender,
             _stream(receiver) if receiver.is_cuda else 0)
 
 
@@ -53,25 +53,32 @@ def _stream(tensor: Tensor) -> Optional[int]:
     return None if torch._C._cuda_isCurrentStreamCapturing() else torch._C._cuda_getCurrentRawStream(tensor.get_device())
 
 
-def receiver_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int) -> list[Tensor]:
+def receiver_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int, by_sender: bool) -> list[Tensor]:
     """row_ptr, sender and edge as int32 (see flashtp_graph in flashtp.h), from rows [edges] of int32 or int64. ``edge`` may be empty
-    where the edges are sorted by receiver: kernels then read edge rows in their order, which is faster.
+    where the edges are sorted by receiver: kernels then read edge rows in their order, which is faster. ``by_sender``: edges of one
+    receiver are in the order of their senders, not in the order they have here.
 
     The index is kept as long as the memory of receiver and sender is, and found again for tensors that are the same part of the same
     memory, unless they were changed in place meanwhile.
     """
     if not _may_keep(receiver, sender):
-        return list(_build(receiver, sender, receivers, senders)[:3])
-    key = (_identity(receiver), _identity(sender), receivers, senders)
+        return list(_build(receiver, sender, receivers, senders, by_sender)[:3])
+    key = (_identity(receiver), _identity(sender), receivers, senders, by_sender)
     entry = _entries.get(key)
     # A storage that a weak reference points to has an address of its own, also after its memory is gone.
     if entry is not None and not any(storage.expired() for storage in entry.storages):
         return entry.index
-    *index, report = _build(receiver, sender, receivers, senders)
+    *index, report = _build(receiver, sender, receivers, senders, by_sender)
     if not receiver.is_cuda or os.environ.get("FLASHTP_CHECK_EDGES") != "0":
         index = _examined(index, report, receiver, sender, senders)
     _remember(key, _Entry((StorageWeakRef(receiver.untyped_storage()), StorageWeakRef(sender.untyped_storage())), index))
     return index
+
+
+def counted_index(receiver: Tensor, sender: Tensor, receivers: int, senders: int, by_sender: bool, num_edges: Tensor) -> list[Tensor]:
+    """The same of the first ``num_edges`` edges, and that number as a fourth tensor. Not kept, and not examined on a GPU: it is for
+    graphs that are captured, which make it anew in every replay."""
+    return [*_build(receiver, sender, receivers, senders, by_sender, num_edges)[:3], num_edges]
 
 
 def _may_keep(receiver: Tensor, sender: Tensor) -> bool:

@@ -24,7 +24,7 @@ def _(operands, index, problem, order, outputs, absent):
 
 
 @torch.library.register_fake("flashtp::receiver_index")
-def _(receiver, sender, receivers, senders):
+def _(receiver, sender, receivers, senders, by_sender=False, edge_count=None):
     def ints(count):
         return receiver.new_empty(count, dtype=torch.int32)
 

@@ -23,9 +23,11 @@ OUTPUTS = {"energy": KEY.PRED_TOTAL_ENERGY, "forces": KEY.PRED_FORCE, "stress": 
 MODALITY = {"SevenNet-MF-0": "R2SCAN"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def enabled():
+@pytest.fixture(autouse=True)
+def enable():
+    """With the usual options before each test, which may choose others."""
     integration.enable()
+    return integration.enable
 
 
 def build(name, flash):
@@ -79,6 +81,7 @@ def in_float64(model):
 
 @pytest.fixture(scope="module", params=RELEASED)
 def models(request):
+    integration.enable()
     return request.param, build(request.param, True), build(request.param, False)
 
 
@@ -121,19 +124,17 @@ def largest_error(values, exact):
     return max(relative_error(values[name], exact[name]) for name in exact)
 
 
-def test_the_last_radial_layer_is_the_convolutions():
+def test_the_last_radial_layer_is_the_convolutions(enable):
     """The same errors; and no layer's weights are ever there."""
-    integration.enable(radial=True)
-    try:
-        ours = build("SevenNet-0", True)
-    finally:
-        integration.enable()
+    enable(radial=True)
+    ours = build("SevenNet-0", True)
     e3nns = build("SevenNet-0", False)
     layers = [m for m in ours.modules() if isinstance(m, integration.MessagePassing)]
     for layer in layers:
         layer.weight_nn.register_forward_hook(never)
     assert len(layers) == 5
     assert_errors_like_e3nns("SevenNet-0", ours, e3nns)
+    enable()
     unfused = build("SevenNet-0", True)
     assert list(ours.state_dict()) == list(unfused.state_dict())
 
@@ -174,12 +175,9 @@ def test_the_layers_around_the_products_are_replaced_too():
         torch.testing.assert_close(module(x).reshape(6, -1), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_only_convolutions_may_be_replaced():
-    integration.enable(only_convolutions=True)
-    try:
-        model = build("SevenNet-0", True)
-    finally:
-        integration.enable()
+def test_only_convolutions_may_be_replaced(enable):
+    enable(only_convolutions=True)
+    model = build("SevenNet-0", True)
     assert not any(type(m).__module__.endswith("e3nn_layers") for m in model.modules())
     assert any(isinstance(m, integration.Convolution) for m in model.modules())
 

@@ -1,9 +1,9 @@
 """Runs OpenEquivariance's batch and convolution tests on this package, on a CPU, within tighter bounds.
 
-    python tests/python/pytorch/openequivariance_suite.py OPENEQUIVARIANCE [PYTEST ARGUMENTS]
+    python tests/python/pytorch/openequivariance_suite.py OPENEQUIVARIANCE [--part I/N] [PYTEST ARGUMENTS]
 
-OPENEQUIVARIANCE is a checkout of https://github.com/PASSIONLab/OpenEquivariance, which need not be built. Its test files run as they
-are, with this package in the place of its classes; what they put on a GPU stays on the CPU, and the graph that they download is a
+The whole takes an hour or two; parts 1/40 to 40/40 are all of it. OPENEQUIVARIANCE is a checkout of
+https://github.com/PASSIONLab/OpenEquivariance, which need not be built. Its test files run as they are, with this package in the place of its classes; what they put on a GPU stays on the CPU, and the graph that they download is a
 random one. Errors are relative to the largest number: 1e-12 in float64, 2e-5 in float32 (against e3nn in float32), where the files ask
 for absolute errors of 1e-5 to 5e-1.
 """
@@ -73,6 +73,7 @@ def convolution_class():
     class TensorProductConv(E3NNConv):
         def __init__(self, config, *, deterministic=False, kahan=False, **_):
             super().__init__(config)
+            self.deterministic = deterministic
             self.conv = flashtp.TensorProductConv(*irreps_of(config), config.instructions_raw, deterministic=deterministic,
                                                   **arguments_of(config))
 
@@ -82,6 +83,8 @@ def convolution_class():
 
         def forward(self, x, y, w, rows, cols, transpose_perm=None):
             return self.conv(x, y, w, rows, cols, x.shape[0])
+
+        __call__ = forward
 
         def forward_cpu(self, L1_in, L2_in, weights, L3_out, graph):
             operands = map(torch.tensor, (L1_in, L2_in, weights, graph.rows, graph.cols))
@@ -123,6 +126,20 @@ def install():
     urllib.request.urlretrieve = lambda *_: None
 
 
+class Part:
+    """A pytest plug-in that leaves out all cases but those of one part."""
+
+    def pytest_addoption(self, parser):
+        parser.addoption("--part", default="1/1", help="I/N: the I-th of N equal parts")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config, items):
+        part, parts = map(int, config.getoption("--part").split("/"))
+        kept = items[len(items) * (part - 1) // parts:len(items) * part // parts]
+        config.hook.pytest_deselected(items=list(set(items) - set(kept)))
+        items[:] = kept
+
+
 def main():
     if len(sys.argv) < 2 or not Path(sys.argv[1], FILES[0]).exists():
         sys.exit(__doc__)
@@ -131,7 +148,8 @@ def main():
     sys.path.insert(0, str(root / "openequivariance"))
     with OnCpu():
         install()
-        code = pytest.main([f"--rootdir={root}", "-p", "no:cacheprovider", *[str(root / file) for file in FILES], *sys.argv[2:]])
+        code = pytest.main([f"--rootdir={root}", "-p", "no:cacheprovider", *[str(root / file) for file in FILES], *sys.argv[2:]],
+                           plugins=[Part()])
     print(f"{torch.ops.flashtp.launch_count()} runs of compiled kernels")
     sys.exit(code)
 

@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -131,11 +132,31 @@ def test_any_number_of_threads(deterministic):
         assert not deterministic or all(map(torch.equal, results[0], other))
 
 
+@pytest.mark.parametrize("shared", (False, True))
+def test_deterministic_sums_do_not_depend_on_the_order_of_edges(shared):
+    """To the last bit, where no two edges have both receiver and sender in common."""
+    nodes, count = 30, 400
+    pairs = torch.randperm(nodes * nodes)[:count]
+    pair = Pair(MESSAGE, Edges(pairs // nodes, pairs % nodes, nodes, nodes), torch.float32, shared, deterministic=True)
+    x, y, w = (t.detach() for t in pair.inputs())
+
+    def results(order):
+        pair.edges = Edges(pairs[order] // nodes, pairs[order] % nodes, nodes, nodes)
+        leaves = [t.clone().requires_grad_() for t in (x, y[order], w if shared else w[order])]
+        z = pair.ours(*leaves)
+        gx, gy, gw = torch.autograd.grad(z.square().sum(), leaves)
+        back = torch.argsort(order)
+        return z, gx, gy[back], gw if shared else gw[back]
+
+    assert all(map(torch.equal, results(torch.arange(count)), results(torch.randperm(count))))
+
+
 @ONLY_CPP
 def test_derivatives_in_python_are_the_same():
     """Where there is no C++ build for a torch, Python registers the derivatives."""
-    chosen = "three_derivatives or some_inputs or which_derivatives"
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", __file__, "-k", chosen], capture_output=True, text=True,
+    chosen = "three_derivatives or some_inputs or which_derivatives or order_of_edges or test_num_edges"
+    files = [__file__, Path(__file__).with_name("test_num_edges.py")]
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", *files, "-k", chosen], capture_output=True, text=True,
                          env={**os.environ, "FLASHTP_PYTHON_AUTOGRAD": "1"})
     assert run.returncode == 0, run.stdout + run.stderr
 

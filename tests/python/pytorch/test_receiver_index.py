@@ -84,7 +84,7 @@ def test_memory_that_is_used_again_gets_a_new_index():
 def test_the_index_is_dropped_with_the_edges():
     """In Python, where one can look."""
     def index_of(edges):
-        return python_cache.receiver_index(edges.receiver, edges.sender, edges.receivers, edges.senders)
+        return python_cache.receiver_index(edges.receiver, edges.sender, edges.receivers, edges.senders, False)
 
     edges = Edges.random()
     index_of(edges)
