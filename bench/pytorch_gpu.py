@@ -1,6 +1,6 @@
 """The PyTorch package on a GPU: correctness against the CPU kernels, streams, CUDA graphs, host time and speed.
 
-    python bench/pytorch_gpu.py [--layer sevennet-l3i5:2] [--edges 100000]
+    python bench/pytorch_gpu.py [--layer sevennet-l3i5:2] [--edges 100000] [--only WORDS]
 
 Every check prints a line; the exit code is the number of checks that failed. FLASHTP_LIBRARY names libflashtp.so of a
 build directory, with libflashtp_torch.so beside it.
@@ -233,27 +233,34 @@ def host_time(case):
         "C++ derivatives" if flashtp._library.HAS_CPP_AUTOGRAD else "Python derivatives"))
 
 
+def checks(layer, edges):
+    """(name, what returns a text, or whether it is good and a text)"""
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-11)):
+        for index, order in ((torch.int32, "receiver"), (torch.int64, "random")):
+            yield (f"three derivatives, {dtype}, {index}, edges by {order}",
+                   lambda: agreement(convolution(SMALL, 300, 20, dtype, order, index), 3, tolerance))
+    yield "shared weights", lambda: agreement(convolution(SMALL, 300, 20, torch.float64, shared_weights=True), 2, 1e-11)
+    yield "no edges", lambda: agreement(convolution(SMALL, 0, 5, torch.float64), 2, 1e-11)
+    large = convolution(layer, 2000, 100)
+    yield "layer, two derivatives", lambda: agreement(large, 2, 1e-3)
+    for run in (other_stream, captured, changing_edges, deterministic, bad_edge, unaligned, compiled, packaged):
+        yield run.__name__.replace("_", " "), lambda: run(large)
+    yield "host time", lambda: host_time(convolution(SMALL, 20, 5))
+    yield "speed", lambda: speed(convolution(layer, edges, max(1, edges // 40), device="cuda"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layer", default="sevennet-l3i5:2", help="NAME:LINE of examples/specs")
     parser.add_argument("--edges", type=int, default=100_000)
+    parser.add_argument("--only", default="", help="the checks with these words in their names")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("SKIPPED: torch sees no CUDA device")
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, layer {options.layer}, {options.edges} edges")
-    layer = cases.layer(options.layer)
-    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-11)):
-        for index, order in ((torch.int32, "receiver"), (torch.int64, "random")):
-            check(f"three derivatives, {dtype}, {index}, edges by {order}",
-                  lambda: agreement(convolution(SMALL, 300, 20, dtype, order, index), 3, tolerance))
-    check("shared weights", lambda: agreement(convolution(SMALL, 300, 20, torch.float64, shared_weights=True), 2, 1e-11))
-    check("no edges", lambda: agreement(convolution(SMALL, 0, 5, torch.float64), 2, 1e-11))
-    large = convolution(layer, 2000, 100)
-    check("layer, two derivatives", lambda: agreement(large, 2, 1e-3))
-    for run in (other_stream, captured, changing_edges, deterministic, bad_edge, unaligned, compiled, packaged):
-        check(run.__name__.replace("_", " "), lambda: run(large))
-    check("host time", lambda: host_time(convolution(SMALL, 20, 5)))
-    check("speed", lambda: speed(convolution(layer, options.edges, max(1, options.edges // 40), device="cuda")))
+    for name, run in checks(cases.layer(options.layer), options.edges):
+        if options.only in name:
+            check(name, run)
     sys.exit(len(FAILED))
 
 

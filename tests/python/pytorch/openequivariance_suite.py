@@ -114,10 +114,25 @@ def compare(name, to_check, ground_truth, _):
     return {"shape_match": True, "diff_Linf_norm": error, "pass": error <= BOUNDS[ground_truth.dtype]}
 
 
+def made_once(make):
+    """e3nn generates the code of a reference anew in each test, which takes longer than the test."""
+    made = {}
+
+    def find(*args, **options):
+        key = repr((args, options, torch.get_default_dtype()))
+        if key not in made:
+            made[key] = make(*args, **options)
+        return made[key]
+
+    return find
+
+
 def install():
     import openequivariance
+    from e3nn import o3
     from openequivariance._torch.utils import transpose_irreps
     from openequivariance.benchmark import ConvBenchmarkSuite, correctness
+    o3.TensorProduct = made_once(o3.TensorProduct)
     openequivariance.transpose_irreps = transpose_irreps
     openequivariance.TensorProduct = product_class()
     openequivariance.TensorProductConv = convolution_class()
