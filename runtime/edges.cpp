@@ -18,6 +18,7 @@ template <class Int>
 void check_rows(std::string_view what, std::span<const Int> rows, std::int64_t count) {
     const auto wrong = std::find_if(rows.begin(), rows.end(), [&](Int row) { return row < 0 || row >= count; });
     if (wrong == rows.end()) return;
+    if (count == 0) user_error("the {0} of edge {1} is {2}; there are no {0}s", what, wrong - rows.begin(), *wrong);
     user_error("the {} of edge {} is {}; it must be from 0 to {}", what, wrong - rows.begin(), *wrong, count - 1);
 }
 

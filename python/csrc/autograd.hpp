@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -19,7 +20,10 @@ std::vector<at::Tensor> tensor_product(at::TensorList operands, at::TensorList i
 /// subclass, no autocast.
 FLASHTP_TORCH_EXPORT bool is_plain(at::TensorList);
 
-/// z of x, y and the weights, if there are any; a plain batch without receivers and senders. `receivers` may be -1: as many as senders.
+constexpr std::int64_t as_many_as_senders = std::numeric_limits<std::int64_t>::min();
+
+/// z of x, y and the weights, if there are any; a plain batch without receivers and senders. `receivers` may be
+/// as_many_as_senders.
 /// `by_sender`: the order of a receiver's edges does not matter.
 FLASHTP_TORCH_EXPORT at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::optional<at::Tensor>& w,
                                               const std::optional<at::Tensor>& receiver, const std::optional<at::Tensor>& sender,

@@ -69,7 +69,7 @@ at::Tensor evaluate_unlocked(const Tensors& tensors, const Numbers& numbers) {
     return z;
 }
 
-/// Arguments: x, y, w, receiver, sender, receivers (-1: as many as senders), problem, by_sender.
+/// Arguments: x, y, w, receiver, sender, receivers (or as_many_as_senders), problem, by_sender.
 PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     if (count != argument_count) {
         PyErr_SetString(PyExc_TypeError, "flashtp: eight arguments are expected");

@@ -74,6 +74,7 @@ Index receiver_index(Tensor receiver, Tensor sender, std::int64_t receivers, std
     check_rows(receiver, "receiver", receiver);
     check_rows(sender, "sender", receiver);
     if (edge_count) check_count(*edge_count, receiver);
+    if (receivers < 0) throw std::invalid_argument("flashtp: num_out is " + std::to_string(receivers) + "; it must not be negative");
     const Device where = TensorView(receiver).device();
     const OnDevice device(where);
     std::vector<Tensor> copies;
@@ -108,7 +109,7 @@ std::int64_t index_count() { return indices.load(std::memory_order_relaxed); }
 STABLE_TORCH_LIBRARY_FRAGMENT(flashtp, library) {
     library.def(
         "receiver_index(Tensor receiver, Tensor sender, SymInt receivers, SymInt senders, bool by_sender=False, "
-        "Tensor? edge_count=None) -> (Tensor, Tensor, Tensor, Tensor)");
+        "Tensor? num_edges=None) -> (Tensor, Tensor, Tensor, Tensor)");
     library.def("index_count() -> int");
 }
 STABLE_TORCH_LIBRARY_IMPL(flashtp, CPU, library) {

@@ -54,8 +54,10 @@ void check_request(const Request& request, Views operands, Views index) {
     }
     for (const TensorView part : index.first(std::min<std::size_t>(index.size(), 3))) {
         const bool fits = part.shape().size() == 1 && part.is_contiguous() && part.dtype() == ScalarType::Int;
-        if (!fits || part.device() != operands[0].device())
-            throw std::invalid_argument("flashtp: index must be what flashtp::receiver_index made, on the device of x");
+        if (!fits) throw std::invalid_argument("flashtp: index must be what flashtp::receiver_index made");
+        if (part.device() != operands[0].device())
+            throw std::invalid_argument("flashtp: receiver and sender are on " + part.device().text() + " and x is on " +
+                                        operands[0].device().text());
     }
 }
 

@@ -8,6 +8,11 @@ from .functions import evaluate, evaluate_radial
 from .specification import specify
 
 
+def _check_shape(name: str, tensor: Tensor, expected: List[int]) -> None:
+    if list(tensor.shape) != expected:
+        raise ValueError(f"flashtp: {name} has the shape {list(tensor.shape)}; it must be {expected}")
+
+
 def _evaluate_scripted(problem: str, operands: List[Tensor], receiver: Tensor, sender: Tensor, num_out: Optional[int],
                        by_sender: bool, num_edges: Optional[Tensor]) -> Tensor:
     senders = operands[0].shape[0]
@@ -76,6 +81,8 @@ class TensorProductConv(nn.Module):
         if self.weight_numel > 0:
             if w is None:
                 raise RuntimeError(f"flashtp: w is None; the paths have {self.weight_numel} weights")
+            if self.shared_weights:
+                _check_shape("w", w, [self.weight_numel])
             weights = w.reshape(1, self.weight_numel) if self.shared_weights else w
         if not torch.jit.is_scripting():
             return evaluate(self.problem, x, y, weights, receiver, sender, num_out, self.deterministic, num_edges)
@@ -114,12 +121,12 @@ class RadialTensorProductConv(TensorProductConv):
         Returns:
             z: [num_out, irreps_out.dim].
         """
-        torch._assert(W2.dim() == 2 and W2.shape[0] == self.hidden, "flashtp: W2 must be [hidden, weight_numel]")
-        torch._assert(W2.shape[1] == self.weight_numel, "flashtp: the last dimension of W2 is not weight_numel")
+        _check_shape("W2", W2, [self.hidden, self.weight_numel])
         operands = [x, y, h, W2.reshape(1, self.hidden * self.weight_numel)]
         if self.bias:
             if b is None:
                 raise RuntimeError("flashtp: b is None; the radial layer has a bias")
+            _check_shape("b", b, [self.weight_numel])
             operands.append(b.reshape(1, self.weight_numel))
         elif b is not None:
             raise RuntimeError("flashtp: b is given; the radial layer has no bias")

@@ -27,6 +27,7 @@ _operator = torch.ops.flashtp.tensor_product.default
 _eager_product = torch.ops.flashtp.eager_product.default if _library.HAS_CPP_AUTOGRAD else None
 # The same for all but unusual calls, which it leaves to the operator.
 _call = _library.FAST_CALL.call if _library.FAST_CALL is not None else None
+_AS_MANY_AS_SENDERS = -2**63
 _eager_operands = torch.ops.flashtp.eager_operands.default if _library.HAS_CPP_AUTOGRAD else None
 
 
@@ -36,11 +37,11 @@ def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: 
     """z of x, y and the weights, if there are any; a plain batch without receiver and sender. ``receivers`` is the number of senders
     if left out. ``by_sender``: the order of a receiver's edges does not matter. ``num_edges``: the edges that there are, if not all."""
     if num_edges is None and _call is not None and not is_dynamo_compiling():
-        z = _call(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem), by_sender)
+        z = _call(x, y, w, receiver, sender, _AS_MANY_AS_SENDERS if receivers is None else receivers, number_of(problem), by_sender)
         if z is not None:
             return z
     if num_edges is None and _eager_product is not None and not (is_traced() or transform_is_active()):
-        return _eager_product(x, y, w, receiver, sender, -1 if receivers is None else receivers, number_of(problem), by_sender)
+        return _eager_product(x, y, w, receiver, sender, _AS_MANY_AS_SENDERS if receivers is None else receivers, number_of(problem), by_sender)
     edges = None if receiver is None else Edges(receiver, sender, receivers, by_sender, num_edges)
     return _evaluate_in_python(problem, [x, y] if w is None else [x, y, w], edges)
 
@@ -49,7 +50,7 @@ def evaluate_radial(problem: str, operands: Sequence[Tensor], receiver: Tensor, 
                     by_sender: bool = False) -> Tensor:
     """z of x, y, h, W2 and maybe b."""
     if _eager_operands is not None and not (is_traced() or transform_is_active()):
-        return _eager_operands(operands, receiver, sender, -1 if receivers is None else receivers, number_of(problem), by_sender)
+        return _eager_operands(operands, receiver, sender, _AS_MANY_AS_SENDERS if receivers is None else receivers, number_of(problem), by_sender)
     return _evaluate_in_python(problem, operands, Edges(receiver, sender, receivers, by_sender))
 
 
@@ -72,6 +73,8 @@ def _index_of(edges: Edges, senders: int, plain: bool) -> list[Tensor]:
 
 def _evaluate_in_python(problem: str, operands: Sequence[Tensor], edges: Optional[Edges]) -> Tensor:
     traced, transformed = is_traced(), transform_is_active()
+    if operands[0].dim() != 2 and edges is not None:
+        raise ValueError(f"flashtp: x has the shape {list(operands[0].shape)}; it must be [senders, irreps_in1.dim]")
     index = [] if edges is None else _index_of(edges, operands[0].shape[0], not (traced or transformed))
     if traced or (_library.HAS_CPP_AUTOGRAD and not transformed):
         return _operator(operands, index, problem, 0, 1, 0)[0]

@@ -12,6 +12,9 @@ _library_fragment = torch.library.Library("flashtp", "FRAGMENT")
 @torch.library.register_fake("flashtp::tensor_product")
 def _(operands, index, problem, order, outputs, absent):
     known = dict(zip(present_inputs(order, absent, len(operands)), operands))
+    for name, operand in known.items():
+        if operand.device != operands[0].device:
+            raise ValueError(f"flashtp: {name} is on {operand.device} and x is on {operands[0].device}")
     sources = source_count(order, absent, len(operands))
     receivers = index[0].shape[0] - 1 if index else operands[1].shape[0]
 
@@ -24,7 +27,7 @@ def _(operands, index, problem, order, outputs, absent):
 
 
 @torch.library.register_fake("flashtp::receiver_index")
-def _(receiver, sender, receivers, senders, by_sender=False, edge_count=None):
+def _(receiver, sender, receivers, senders, by_sender=False, num_edges=None):
     def ints(count):
         return receiver.new_empty(count, dtype=torch.int32)
 

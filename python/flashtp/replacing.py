@@ -43,6 +43,8 @@ def replace(model: nn.Module) -> list[Replacement]:
 
 def from_e3nn(module: nn.Module) -> TensorProduct:
     """A tensor product of e3nn on compiled kernels, with the same parameters and buffers under the same names."""
+    if _e3nn_class(module) is None:
+        raise TypeError(f"from_e3nn takes a tensor product of e3nn, not {type(module).__name__}")
     cls = TensorSquare if _e3nn_class(module).__name__ == "TensorSquare" else TensorProduct
     made = cls.__new__(cls)
     # e3nn keeps final coefficients; their squares are the variances that give them back.

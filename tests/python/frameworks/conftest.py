@@ -11,14 +11,18 @@ os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflasht
 sys.path.insert(0, str(ROOT / "python"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def float32():
+    """torch's default dtype, whatever another framework's tests left behind."""
+    import torch
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.fixture(scope="module")
-def float64():
+def float64(float32):
     """Makes it torch's default dtype."""
     import torch
-    before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,11 @@ WRONG_INPUTS = {
     "dimensions of w": ("w", lambda t: t.flatten(), ("w", "[364]", "[13, 28]")),
     "dtype of w": ("w", lambda t: t.float(), ("w", "Float", "Double")),
     "dtype of x": ("x", lambda t: t.half(), ("x", "Half", "float32")),
+    "dimensions of x": ("x", lambda t: t[0], ("x", "[20]", "[senders, irreps_in1.dim]")),
+    "device of w": ("w", lambda t: t.to("meta"), ("w is on meta", "x is on cpu")),
+    "number of receivers": ("num_out", lambda _: -5, ("num_out is -5",)),
+    "no nodes": ("x", lambda t: t[:0], ("the sender of edge 0 is", "there are no senders")),
+    "missing receiver": ("receiver", lambda t: None, ("receiver is None",)),
     "missing w": ("w", lambda t: None, ("w is None", "28")),
     "receiver out of range": ("receiver", lambda t: torch.where(torch.arange(13) == 3, 4, t), ("receiver of edge 3 is 4", "3")),
     "negative sender": ("sender", lambda t: torch.where(torch.arange(13) == 2, -1, t), ("sender of edge 2 is -1",)),
@@ -26,10 +31,10 @@ WRONG_INPUTS = {
 def test_wrong_input(case):
     name, change, words = WRONG_INPUTS[case]
     pair = Pair(MESSAGE, Edges.random())
-    values = dict(zip("xyw", pair.inputs()), receiver=pair.edges.receiver, sender=pair.edges.sender)
+    values = dict(zip("xyw", pair.inputs()), receiver=pair.edges.receiver, sender=pair.edges.sender, num_out=pair.edges.receivers)
     values[name] = change(values[name])
     with pytest.raises((ValueError, RuntimeError)) as caught:
-        pair.conv(**values, num_out=pair.edges.receivers)
+        pair.conv(**values)
     missing = [word for word in words if word not in str(caught.value)]
     assert not missing, f"{missing} not in: {caught.value}"
 
