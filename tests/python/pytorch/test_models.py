@@ -2,8 +2,10 @@
 import copy
 import io
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -90,3 +92,20 @@ def test_two_processes_train_as_one(tmp_path):
     workers = [subprocess.Popen([*command, str(rank), address], env=environment, stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
     errors = [worker.communicate(timeout=120)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(errors)
+
+
+def losses_of_the_example(*launcher):
+    example = Path(__file__).resolve().parents[3] / "examples/python/train.py"
+    run = subprocess.run([sys.executable, *launcher, example, "--steps", "12", "--device", "cpu"], capture_output=True, text=True,
+                         timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert run.returncode == 0, run.stderr
+    assert "clusters a second" in run.stdout
+    return torch.tensor([float(loss) for loss in re.findall(r"loss ([\d.]+)", run.stdout)])
+
+
+def test_the_example_has_one_loss_curve_for_any_number_of_processes():
+    """Of the same global batch, in float32."""
+    alone = losses_of_the_example()
+    together = losses_of_the_example("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    assert len(alone) == 3 and alone[-1] < alone[0] / 10
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=2e-6)
