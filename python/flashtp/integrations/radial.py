@@ -8,19 +8,22 @@ from torch.utils.checkpoint import checkpoint
 from ..convolution import TensorProductConv
 from ..functions import is_traced
 
-# Weights of a layer and call, from which on a CPU is faster without storing them: 128 MiB in float32 (docs/performance.md).
-LEAST_WEIGHTS = 2**25
+# Weights of a layer and call, from which on a device is faster without storing them: 128 and 512 MiB in float32 (docs/performance.md).
+LEAST_WEIGHTS = {"cpu": 2**25, "cuda": 2**27}
 # Edges, from which on the hidden layers of radial networks are computed again for gradients: for each layer of convolutions autograd
 # would keep 1 KB an edge of them (64 channels, two layers), which then is most of what a model needs.
 LEAST_EDGES_COMPUTED_AGAIN = 2**21
 
 
-def is_fused(choice: Optional[bool], rows: Tensor, weight_numel: int) -> bool:
-    """Whether the convolution makes the weights of edges with these rows: as chosen; by default on CPUs, from LEAST_WEIGHTS on. A graph
-    that is traced serves all sizes and has them stored."""
+def is_fused(choice: Optional[bool], rows: Tensor, weight_numel: int, training: bool) -> bool:
+    """Whether the convolution makes the weights of edges with these rows: as chosen; by default from LEAST_WEIGHTS on, but not in
+    training on GPUs, where the gradient of W2 takes longer. A graph that is traced serves all sizes and has them stored."""
     if choice is not None:
         return choice
-    return rows.device.type == "cpu" and not is_traced() and rows.shape[0] * weight_numel >= LEAST_WEIGHTS
+    kind = rows.device.type
+    if kind not in LEAST_WEIGHTS or is_traced() or (training and kind != "cpu"):
+        return False
+    return rows.shape[0] * weight_numel >= LEAST_WEIGHTS[kind]
 
 
 def fused(conv: TensorProductConv, hidden: int, scale: float) -> TensorProductConv:
@@ -51,7 +54,7 @@ class LastLayer(nn.Module):
 
     def is_left_out(self, rows: Tensor) -> bool:
         """The same for h and for what is made of it."""
-        return is_fused(self.choice, rows, self.weight.shape[1])
+        return is_fused(self.choice, rows, self.weight.shape[1], self.training)
 
 
 class Convolution(nn.Module):

@@ -47,7 +47,7 @@ class MessagePassing(IrrepsScatterGatterFusedConvolution):
             return super().forward(data)
         radii, harmonics, x = data[self.key_weight_input], data[self.key_filter], data[self.key_x] / self.denominator
         fused = getattr(self, "fused", None)
-        if fused is not None and radial.is_fused(self.radial, radii, fused.weight_numel):
+        if fused is not None and radial.is_fused(self.radial, radii, fused.weight_numel, self.training):
             h = radial.hidden_rows(self.weight_nn.hidden, radii, self.training)
             z = fused(x, harmonics, h, self.weight_nn.last.weight, receiver, sender)
         else:

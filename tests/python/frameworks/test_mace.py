@@ -68,7 +68,7 @@ def test_the_size_decides_unless_told(model, batch, monkeypatch):
     last = next(m for m in ours.modules() if isinstance(m, LastLayer))
     rows = torch.zeros(10, last.weight.shape[0])
     assert last(rows).shape == (10, last.weight.shape[1])
-    monkeypatch.setattr(radial, "LEAST_WEIGHTS", 10 * last.weight.shape[1])
+    monkeypatch.setitem(radial.LEAST_WEIGHTS, "cpu", 10 * last.weight.shape[1])
     assert last(rows) is rows and last(rows[:9]) is not rows
     assert_equal(evaluate(ours, batch), evaluate(model, batch), 1e-10)
 

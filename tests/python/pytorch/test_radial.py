@@ -1,9 +1,11 @@
 """Convolutions whose weights a radial layer makes: equal to those that are given w = scale * h @ W2 + b, in every derivative."""
 import io
+from types import SimpleNamespace
 
 import flashtp
 import pytest
 import torch
+from flashtp.integrations.radial import is_fused
 
 SIZES = ("4x0e+3x1o", "0e+1o", "4x0e+3x1o+3x1o")
 INSTRUCTIONS = [(0, 0, 0, "uvu", True), (0, 1, 1, "uvw", True), (1, 0, 2, "uvu", True), (1, 1, 0, "uvw", True)]
@@ -130,3 +132,12 @@ def test_errors():
         flashtp.TensorProductConv(*SIZES, INSTRUCTIONS, radial={"hidden": 0})
     with pytest.raises(flashtp.SpecificationError, match="shared_weights must be false"):
         flashtp.TensorProductConv(*SIZES, INSTRUCTIONS, shared_weights=True, radial={"hidden": 4})
+
+
+@pytest.mark.parametrize("kind, weights, training, fused", [
+    ("cpu", 2**25, False, True), ("cpu", 2**25, True, True), ("cpu", 2**25 - 1, False, False),
+    ("cuda", 2**27, False, True), ("cuda", 2**27, True, False), ("cuda", 2**27 - 1, False, False), ("meta", 2**30, False, False)])
+def test_size_device_and_training_decide_in_models(kind, weights, training, fused):
+    rows = SimpleNamespace(device=torch.device(kind), shape=(weights, 8))
+    assert is_fused(None, rows, 1, training) == fused
+    assert is_fused(True, rows, 1, training) and not is_fused(False, rows, 1, training)
