@@ -56,6 +56,29 @@ def least_times(sides, order, tensors, cotangents, repeats, clock):
     return least
 
 
+def bytes_beyond_results(side, order, tensors, cotangents):
+    """Peak of torch's memory in a run on a GPU, beyond what was there before and what it returns."""
+    if not tensors[0].is_cuda:
+        return None
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    results = side.run(order, tensors, cotangents)
+    results = [results] if isinstance(results, torch.Tensor) else results
+    peak = torch.cuda.max_memory_allocated() - before
+    return peak - sum(r.numel() * r.element_size() for r in results)
+
+
+def bytes_outside_torch():
+    """Code and scratch of kernels, among others."""
+    if not torch.cuda.is_available():
+        return None
+    torch.cuda.synchronize()
+    free, total = torch.cuda.mem_get_info()
+    return total - free - torch.cuda.memory_reserved()
+
+
 def largest_difference(sides, order, tensors, cotangents):
     results = [side.run(order, tensors, cotangents) for side in sides]
     ours, theirs = ([r] if isinstance(r, torch.Tensor) else r for r in results)
@@ -86,16 +109,23 @@ def main():
     cotangents = {"z": torch.randn(nodes, conv.irreps_out.dim, device=options.device, requires_grad=True),
                   "first": [torch.randn_like(t) for t in tensors[:3]]}
     clock = time.thread_time if options.thread_time else time.perf_counter
-    rows = []
+    for order in range(len(ORDERS)):
+        sides[1].run(order, tensors, cotangents)  # what cuBLAS keeps is not counted
+    rows, outside = [], bytes_outside_torch()
     for order, name in enumerate(ORDERS):
         error = largest_difference(sides, order, tensors, cotangents)
+        memory = [bytes_beyond_results(side, order, tensors, cotangents) for side in sides]
         fused, unfused = least_times(sides, order, tensors, cotangents, options.repeats, clock)
-        rows.append({"order": name, "fused_ms": 1e3 * fused, "unfused_ms": 1e3 * unfused, "ratio": unfused / fused, "difference": error})
+        rows.append({"order": name, "fused_ms": 1e3 * fused, "unfused_ms": 1e3 * unfused, "ratio": unfused / fused, "difference": error,
+                     "fused_bytes": memory[0], "unfused_bytes": memory[1], "library_bytes": memory[0] and bytes_outside_torch() - outside})
     if options.json:
         return print(json.dumps(rows))
     print(f"{options.layer}, {options.edges} edges, {options.hidden} hidden, {options.threads} threads, {options.device}")
     for row in rows:
         print("{order:24} fused {fused_ms:9.2f} ms  unfused {unfused_ms:9.2f} ms  ratio {ratio:5.2f}  difference {difference:.1e}".format(**row))
+        if row["fused_bytes"] is not None:
+            an_edge = {k: row[k] / options.edges for k in ("fused_bytes", "unfused_bytes", "library_bytes")}
+            print("{:24} bytes an edge beyond results: fused {fused_bytes:.0f}, unfused {unfused_bytes:.0f}; held by the library {library_bytes:.0f}".format("", **an_edge))
 
 
 if __name__ == "__main__":

@@ -275,8 +275,8 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
 ScheduleKnobs tile_knobs(ScheduleKnobs knobs, int order) {
     knobs.tile_edges = 16;
     knobs.tile_columns = 128;
-    knobs.stage_bytes = order == 0 ? 4096 : 2048;
-    knobs.warps_per_block = 8;
+    knobs.stage_bytes = order == 0 ? 3072 : 2048;
+    knobs.warps_per_block = order == 0 ? 12 : 8;  // in whole rounds of the four schedulers
     knobs.min_blocks = 1;
     knobs.rows_per_warp = 4;
     return knobs;
@@ -295,6 +295,8 @@ ScheduleKnobs window_knobs(ScheduleKnobs knobs, const std::vector<Operand>& tile
 std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs knobs) {
     if (knobs.stages > 2) {
         knobs.stages = 2;
+    } else if (knobs.warps_per_block > 8) {
+        knobs.warps_per_block -= 4;
     } else if (knobs.warps_per_block > 1) {
         knobs.warps_per_block /= 2;
         knobs.min_blocks *= 2;

@@ -330,6 +330,7 @@ bool TaskLowering::can_bulk_reduce(ValueId value) const {
 void TaskLowering::plan_shared() {
     plan_tile();
     plan_ring_buffer();
+    if (tiled()) place_fetched();
     plan_staging();
 }
 

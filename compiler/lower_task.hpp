@@ -44,7 +44,7 @@ class BufferTable {
 struct TilePlan {
     std::map<std::string, SharedId> shared;
     std::map<std::string, MatrixId> matrices;
-    std::set<std::string> returned;
+    std::set<std::string> fetched, returned;  ///< the layer's rows
     std::map<std::int64_t, std::int64_t> columns;  ///< of a value's first channel, by its place in the operand's row
     std::int64_t pitch = 0, row_pitch = 0;         ///< of weights, and of the layer's rows
     IntId row = -1, end = -1;                      ///< of the edge at hand; the position after the tile's last edge
@@ -153,6 +153,8 @@ class TaskLowering {
     bool in_tile(ValueId value) const;
     bool tiled() const { return !tile_.columns.empty(); }
     void plan_tile();
+    void place_fetched();
+    std::int64_t edges_done_with() const;
     SharedId new_tile(const std::string& name, std::int64_t pitch);
     std::int64_t place_returned(std::int64_t offset);
     void add_matrix(const TileTerm&);

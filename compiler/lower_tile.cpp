@@ -46,10 +46,8 @@ void TaskLowering::plan_tile() {
     }
     for (const TileTerm& term : *terms_) {
         if (!tile_.shared.contains(term.tile.name)) continue;
-        tile_.row_pitch = spread(whole(term.hidden, 16));
-        if (!tile_.shared.contains(term.rows.name) && !term.returned())
-            tile_.shared[term.rows.name] = new_tile(term.rows.name, tile_.row_pitch);
-        if (term.returned()) tile_.returned.insert(term.rows.name);
+        tile_.row_pitch = whole(term.hidden, 16) + 4;  // lanes meet in a bank twice, once a tile; but such rows find more place
+        (term.returned() ? tile_.returned : tile_.fetched).insert(term.rows.name);
         add_matrix(term);
     }
 }
@@ -59,6 +57,27 @@ SharedId TaskLowering::new_tile(const std::string& name, std::int64_t pitch) {
     const SharedId id = builder_.new_shared("tile_" + name, shared_elements_, size);
     shared_elements_ += size;
     return id;
+}
+
+// The layer's rows arrive while the last edges of a tile are worked on. When they need no more than what is done with of the weights, and
+// are all read before new ones are written, they lie there.
+void TaskLowering::place_fetched() {
+    const std::int64_t size = schedule_.tile_edges * tile_.row_pitch, done = edges_done_with() * tile_.pitch;
+    const auto in_passes = [](const TileTerm& term) { return term.hidden > summands_of_pass; };
+    const bool under = tile_.fetched.size() == 1 && tile_.shared.size() == 1 && tile_.returned.empty() && size <= done &&
+                       std::ranges::none_of(*terms_, in_passes);
+    if (!under) {
+        for (const std::string& name : tile_.fetched) tile_.shared[name] = new_tile(name, tile_.row_pitch);
+        return;
+    }
+    const SharedId weights = tile_.shared.begin()->second;
+    const std::string& name = *tile_.fetched.begin();
+    tile_.shared[name] = builder_.new_shared("tile_" + name, builder_.task.shared[static_cast<std::size_t>(weights)].offset, size);
+}
+
+/// Of a tile, when the first stage of the next one is filled.
+std::int64_t TaskLowering::edges_done_with() const {
+    return schedule_.tile_edges - (schedule_.ring.stages - 1) * stage_edges_;
 }
 
 // What a tile returns is there between its last edge and the next one only: a place that other rows have at other times.
@@ -130,7 +149,7 @@ void TaskLowering::fill_tile(const Affine& first, Block& block) {
 
 /// Of a stage that is filled after the edge at hand: whether a tile begins in it.
 void TaskLowering::fill_next_tile(const Affine& first, Block& block) {
-    const std::int64_t ahead = schedule_.tile_edges - (schedule_.ring.stages - 1) * stage_edges_;
+    const std::int64_t ahead = edges_done_with();
     If not_before{Affine(ahead - 1), Affine::of(tile_.row), {}}, not_after{Affine::of(tile_.row), Affine(ahead + 1), {}};
     fill_tile(first, not_after.body);
     emit(not_before.body, std::move(not_after));

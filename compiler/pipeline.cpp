@@ -166,10 +166,18 @@ void check_storage(const Problem& problem, const Target& target) {
         if (storage == DType::float16) user_error("{}: {} cannot convert float16 (F16C); bfloat16 works everywhere", key, target.name);
 }
 
+/// Tiles of a convolution that take memory of their own: gradients of weights lie where the weights were.
+std::vector<Operand> tiles_in_memory(const EdgeProgram& convolution) {
+    std::vector<Operand> given, stored;
+    for (const Operand& operand : convolution.operands)
+        if (operand.tile) (operand.role == Role::input ? given : stored).push_back(operand);
+    return given.size() >= stored.size() ? given : stored;
+}
+
 /// Knobs of the convolution in a cut program.
 ScheduleKnobs knobs_for(const Parts& parts, const Target& target, const ScheduleKnobs& knobs, int order) {
     if (target.platform == Platform::cpu || parts.weights == Weights::where_used) return knobs;
-    return parts.weights == Weights::within_warps ? tile_knobs(knobs, order) : window_knobs(knobs, parts.split.tiles);
+    return parts.weights == Weights::within_warps ? tile_knobs(knobs, order) : window_knobs(knobs, tiles_in_memory(parts.split.main));
 }
 
 }  // namespace

@@ -72,8 +72,12 @@ std::size_t Warp<T>::operator()(const TileProduct* s) {
     const std::int64_t rows = value(s->rows);
     if (rows < 0 || rows > s->tile) site_.fail(fmt::format("{} rows in a tile of {}", rows, s->tile));
     const std::vector<std::vector<T>> all = columns(plan_.task->matrices[static_cast<std::size_t>(s->matrix)]);
+    const std::size_t depth = all.front().size() - 1, summands = s->transposed ? all.size() : depth;
     shared_.sync();
-    for (std::int64_t r = 0; r < rows; ++r) product_row(*s, all, scale_of_columns(all), r);
+    std::vector<std::vector<T>> from;
+    for (std::int64_t r = 0; r < rows; ++r) from.push_back(tile_row(*s, r, static_cast<std::int64_t>(summands)));
+    shared_.sync();
+    for (std::int64_t r = 0; r < rows; ++r) product_row(*s, all, from[static_cast<std::size_t>(r)], r);
     shared_.sync();
     return next_;
 }
@@ -96,10 +100,9 @@ std::vector<T> Warp<T>::tile_row(const TileProduct& s, std::int64_t row, std::in
 }
 
 template <class T>
-void Warp<T>::product_row(const TileProduct& s, const std::vector<std::vector<T>>& columns, double scale, std::int64_t row) {
-    const std::size_t width = columns.size(), depth = columns.front().size() - 1, summands = s.transposed ? width : depth;
-    const std::vector<T> from = tile_row(s, row, static_cast<std::int64_t>(summands));
-    const double row_scale = scale_of(greatest_of(from, summands));
+void Warp<T>::product_row(const TileProduct& s, const std::vector<std::vector<T>>& columns, const std::vector<T>& from, std::int64_t row) {
+    const std::size_t width = columns.size(), depth = columns.front().size() - 1, summands = from.size();
+    const double scale = scale_of_columns(columns), row_scale = scale_of(greatest_of(from, summands));
     for (std::size_t to = 0; to < (s.transposed ? depth : width); ++to) {
         double sum = 0;
         for (std::size_t n = 0; n < summands; ++n)

@@ -84,7 +84,7 @@ class Warp {
     void copy_to_global(const CopyLanes&);
     std::vector<T> column(const BlockMatrix&, std::int64_t number);
     std::vector<T> tile_row(const TileProduct&, std::int64_t row, std::int64_t count);
-    void product_row(const TileProduct&, const std::vector<std::vector<T>>& columns, double scale, std::int64_t row);
+    void product_row(const TileProduct&, const std::vector<std::vector<T>>& columns, const std::vector<T>& from, std::int64_t row);
     std::vector<std::vector<T>> columns(const BlockMatrix&);
     std::vector<T> global_row(BufferId, std::int64_t row, std::int64_t first, std::int64_t count);
     void to_tile(const EdgeProduct&, const std::vector<std::int64_t>& edges);

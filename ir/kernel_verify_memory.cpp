@@ -222,6 +222,9 @@ void TaskVerifier::operator()(const TileProduct& s) {
     require(s.to_pitch >= to && s.from_pitch >= from, "rows of a tile hold whole fragments");
     check_span(s.to, 0, 0, s.tile * s.to_pitch - 1);
     check_span(s.from, 0, 0, s.tile * s.from_pitch - 1);
+    const SharedBuffer &a = task_.shared[static_cast<std::size_t>(s.to)], &b = task_.shared[static_cast<std::size_t>(s.from)];
+    const bool apart = a.offset + a.size <= b.offset || b.offset + b.size <= a.offset;
+    require(apart || from <= summands_of_pass, "a product in passes writes over what it still has to read");
     for (const SharedId id : {s.to, s.from}) require(task_.shared[static_cast<std::size_t>(id)].offset % 2 == 0, "a tile starts at a pair");
 }
 

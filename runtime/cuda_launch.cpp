@@ -20,12 +20,18 @@ std::int64_t tile_bytes(const ProgramOperand& tile, std::int64_t edges) {
     return edges * tile.width * static_cast<std::int64_t>(size_of(tile.dtype));
 }
 
+/// Where memory of a tile begins in that of a window; behind the last one, where that ends.
+std::int64_t offset_of(const LaunchPlan& plan, std::size_t place, std::int64_t edges) {
+    std::int64_t bytes = 0;
+    for (std::size_t t = 0; t < place; ++t)
+        if (plan.tile_places[t] == t) bytes += tile_bytes(plan.tiles[t], edges);
+    return bytes;
+}
+
 }  // namespace
 
 std::int64_t CudaLaunchSequence::scratch_bytes(const LaunchPlan& plan, std::int64_t edges) {
-    std::int64_t bytes = 0;
-    for (const ProgramOperand& tile : plan.tiles) bytes += tile_bytes(tile, window_edges(plan, edges));
-    return bytes;
+    return offset_of(plan, plan.tiles.size(), window_edges(plan, edges));
 }
 
 CudaLaunchSequence::CudaLaunchSequence(const LaunchPlan& plan, std::span<const std::unique_ptr<Module>> modules, const GraphView& graph, void* stream)
@@ -79,11 +85,11 @@ std::vector<MemoryRange> CudaLaunchSequence::place_tiles(std::byte* scratch, con
     std::vector<MemoryRange> zeroed;
     for (std::size_t t = 0; t < plan_.tiles.size(); ++t) {
         const ProgramOperand& tile = plan_.tiles[t];
-        const auto first = reinterpret_cast<std::uintptr_t>(scratch) - static_cast<std::uintptr_t>(tile_bytes(tile, window.begin));
+        std::byte* const place = scratch + offset_of(plan_, plan_.tile_places[t], window_edges(plan_, graph_.edges));
+        const auto first = reinterpret_cast<std::uintptr_t>(place) - static_cast<std::uintptr_t>(tile_bytes(tile, window.begin));
         for (const TileUse& use : plan_.tile_uses)
             if (use.tile == t) launches_[use.kernel].buffers[use.argument] = reinterpret_cast<void*>(first);
-        if (is_zeroed(t)) zeroed.push_back({scratch, static_cast<std::uint64_t>(tile_bytes(tile, window.end - window.begin))});
-        scratch += tile_bytes(tile, window_edges(plan_, graph_.edges));
+        if (is_zeroed(t)) zeroed.push_back({place, static_cast<std::uint64_t>(tile_bytes(tile, window.end - window.begin))});
     }
     return zeroed;
 }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "compiler/tile_places.hpp"
 #include "ir/error.hpp"
 
 namespace flashtp {
@@ -52,6 +53,8 @@ void check_tiles(const LaunchPlan& plan) {
         arguments += static_cast<std::size_t>(std::ranges::count_if(list.sources(), [&](int source) { return source >= operands; }));
     check(plan.tile_uses.size() == arguments, "tiles that are not placed");
     check(plan.tiles.empty() || plan.tile_edges > 0 || plan.deterministic, "tiles without edges");
+    check(plan.tile_places.size() == plan.tiles.size(), "tiles without places");
+    for (const std::size_t place : plan.tile_places) check(place < plan.tiles.size() && plan.tile_places[place] == place, "a tile in no place");
     for (const TileUse& use : plan.tile_uses) {
         check(use.kernel < plan.arguments.size() && use.tile < plan.tiles.size(), "an unknown tile");
         const std::vector<int>& sources = plan.arguments[use.kernel].sources();
@@ -121,6 +124,7 @@ LaunchPlan plan_of(const Lowered& lowered, DType dtype) {
     const std::vector<Operand>& operands = lowered.edge.operands;
     plan.operands = outside(operands, dtype);
     plan.tiles = outside(lowered.tiles, dtype);
+    plan.tile_places = tile_places(lowered.kernels, lowered.tiles);
     plan.tile_edges = lowered.schedule.tile_edges;
     for (const Kernel& kernel : lowered.kernels) add_kernel(plan, kernel, operands_and_tiles(lowered));
     plan.outputs = output_rules(lowered.kernels, operands, dtype);
@@ -158,6 +162,7 @@ std::string to_json(const LaunchPlan& plan) {
                                 {"arguments", nlohmann::json::array()},
                                 {"outputs", nlohmann::json(plan.outputs)},
                                 {"tiles", nlohmann::json(plan.tiles)},
+                                {"tile_places", plan.tile_places},
                                 {"tile_uses", nlohmann::json(plan.tile_uses)},
                                 {"tile_edges", plan.tile_edges},
                                 {"deterministic", plan.deterministic}};
@@ -173,6 +178,7 @@ LaunchPlan parse_launch_plan(std::string_view text) {
         json.at("kernels").get_to(plan.kernels);
         json.at("outputs").get_to(plan.outputs);
         json.at("tiles").get_to(plan.tiles);
+        json.at("tile_places").get_to(plan.tile_places);
         json.at("tile_uses").get_to(plan.tile_uses);
         json.at("tile_edges").get_to(plan.tile_edges);
         json.at("deterministic").get_to(plan.deterministic);

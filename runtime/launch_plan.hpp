@@ -51,6 +51,7 @@ struct TileUse {
 struct LaunchPlan {
     std::vector<ProgramOperand> operands;
     std::vector<ProgramOperand> tiles;  ///< what kernels hand each other: arguments count them after the operands
+    std::vector<std::size_t> tile_places;  ///< by tile: the one in whose memory it lies, in windows
     std::vector<TileUse> tile_uses;
     std::int64_t tile_edges = 0;  ///< edges of a tile
     std::vector<KernelFacts> kernels;

@@ -26,7 +26,8 @@ __device__ __forceinline__ void put_quad(float* at, float4 v, int end) {
         if (width % 16 != 0 && end <= 0) return;  // fragments have 16 columns
         float4* const all = reinterpret_cast<float4*>(at);
         if constexpr (add) v.x += all->x, v.y += all->y, v.z += all->z, v.w += all->w;
-        *all = v;
+        // In one instruction, which the compiler does not always see.
+        asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(global_address(at)), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
         return;
     }
     const float numbers[4] = {v.x, v.y, v.z, v.w};
@@ -138,8 +139,8 @@ __device__ __forceinline__ float greatest_of_warp(float v) {
 }
 
 // Of 16 edges a lane has 2 t, 2 t + 1 and the same 8 further on: its `count` neighbours of all columns from `first` on of `width`, one of
-// every fragment.
-template <int count, int first, int width, int aligned>
+// every fragment. A row that does not exist is of zeros; `all`: they all do.
+template <int count, int first, int width, int aligned, bool all = false>
 __device__ __forceinline__ void load_columns(float (&v)[count][4], const float* const (&row)[4], int g) {
     constexpr bool pairs = aligned % 2 == 0 && count % 2 == 0 && first + 8 * count <= width;
 #pragma unroll
@@ -148,20 +149,20 @@ __device__ __forceinline__ void load_columns(float (&v)[count][4], const float* 
         for (int n = 0; n < count; n += pairs ? 2 : 1) {
             const int c = first + g * count + n;
             if constexpr (pairs) {
-                const float2 both = row[k] ? *reinterpret_cast<const float2*>(row[k] + c) : float2{0, 0};
+                const float2 both = all || row[k] ? *reinterpret_cast<const float2*>(row[k] + c) : float2{0, 0};
                 v[n][k] = both.x, v[n + 1][k] = both.y;
             } else {
-                v[n][k] = row[k] && c < width ? row[k][c] : 0.0f;
+                v[n][k] = (all || row[k]) && c < width ? row[k][c] : 0.0f;
             }
         }
 }
 // In the place of rows of the layer, for a sum of the tile's own: one row of ones.
 template <int count>
-__device__ __forceinline__ void ones(float (&v)[count][4], int g) {
+__device__ __forceinline__ void ones(float (&v)[count][4], const bool (&exists)[4], int g) {
 #pragma unroll
     for (int n = 0; n < count; ++n)
 #pragma unroll
-        for (int k = 0; k < 4; ++k) v[n][k] = n == 0 && g == 0 ? 1.0f : 0.0f;
+        for (int k = 0; k < 4; ++k) v[n][k] = n == 0 && g == 0 && exists[k] ? 1.0f : 0.0f;
 }
 // The halves of all, with one scale; its exponent.
 template <int count>
@@ -195,19 +196,20 @@ __device__ __forceinline__ void edges_to_matrix(float* matrix, const float* __re
 #pragma unroll 1
     for (int p = begin; p < end; p += 16) {
         const float *tile_row[4], *layer_row[4];
+        bool exists[4];
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
             const int position = p + 2 * t + k % 2 + k / 2 * 8;
-            const bool exists = position < end;
-            tile_row[k] = exists ? tile + static_cast<long long>(position) * tile_pitch : nullptr;
-            if constexpr (rows_pitch > 0) layer_row[k] = exists ? rows + static_cast<long long>(edge_at(edge, position)) * rows_pitch : nullptr;
+            exists[k] = position < end;
+            tile_row[k] = tile + static_cast<long long>(min(position, end - 1)) * tile_pitch;  // times zero
+            if constexpr (rows_pitch > 0) layer_row[k] = exists[k] ? rows + static_cast<long long>(edge_at(edge, position)) * rows_pitch : nullptr;
         }
         float a[2 * rows_count][4], b[count][4];
         if constexpr (rows_pitch > 0)
             load_columns<2 * rows_count, first, hidden, rows_pitch>(a, layer_row, g);
         else
-            ones(a, g);
-        load_columns<count, 0, columns, aligned>(b, tile_row, g);
+            ones(a, exists, g);
+        load_columns<count, 0, columns, aligned, true>(b, tile_row, g);
         u32 a_high[2 * rows_count][2], a_low[2 * rows_count][2], b_high[count][2], b_low[count][2];
         const int shift = halve_columns(a_high, a_low, a) + halve_columns(b_high, b_low, b);
         const float back = factor * power_of_two(-shift);

@@ -259,7 +259,8 @@ __device__ __forceinline__ void multiply_from(float* to, const float* from, cons
     TileRows<blocks, steps> rows;
     rows.template load<first, transposed ? M::columns : M::rows, 2>([&](int r) { return from + r * from_pitch; }, exponent_of<M>(matrix), factor,
                                                                        lane);
-    multiply_all<M, blocks == 1 ? 8 : 4, first, transposed>(rows, matrix, lane, [&](int r, int c, float2 v) {
+    __syncwarp();  // `to` may lie over `from`
+    multiply_all<M, 4, first, transposed>(rows, matrix, lane, [&](int r, int c, float2 v) {
         float2* const at = reinterpret_cast<float2*>(to + r * to_pitch + c);
         float2 more = {0, 0};
         if constexpr (add_here) more = *at;

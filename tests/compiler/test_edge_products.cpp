@@ -4,6 +4,7 @@
 #include "codegen/dialect.hpp"
 #include "codegen/emit_c.hpp"
 #include "compiler/expand_paths.hpp"
+#include "compiler/tile_places.hpp"
 #include "ir/connection_modes.hpp"
 #include "tests/ir/errors.hpp"
 #include "tests/support/complaints.hpp"
@@ -62,6 +63,30 @@ TEST_CASE("edge products: every order and hidden size, in windows that cut recei
         return complaint_interpreted(experiment, target, n % 4 == 3 ? split : whole);
     };
     for (const std::string& text : complaints(6 * std::ssize(layer_widths), complain)) FAIL_CHECK(text);
+}
+
+TEST_CASE("edge products: gradients of weights lie where the weights were, unless the convolution reads these late") {
+    const auto places = [](const Lowered& l) { return tile_places(l.kernels, l.tiles); };
+    const auto named = [](const Lowered& l) {
+        std::vector<std::string> all;
+        for (const Operand& tile : l.tiles) all.push_back(tile.name);
+        return all;
+    };
+    using Places = std::vector<std::size_t>;
+    const Problem problem = radial_layer(24, false);
+    const Lowered backward = lowered(problem, {1, {}, {}}), second = lowered(problem, {2, {}, {}});
+    CHECK(named(backward) == std::vector<std::string>{"w", "d_w"});
+    CHECK(places(backward) == Places{0, 0});
+    CHECK(named(second).size() == 4);
+    CHECK(places(second) == Places{0, 1, 0, 1});
+    CHECK(places(lowered(problem, {0, {}, {}})) == Places{0});
+    // Without the ring a path's weights may be loaded after its gradients are stored.
+    Lowered late = backward;
+    for (Kernel& kernel : late.kernels)
+        for (KernelTask& task : kernel.tasks)
+            if (kernel.receiver_rows)
+                task.body.push_back({Load{{}, {.place = Place::global, .buffer = static_cast<int>(std::ranges::find(kernel.buffers, "w", &Buffer::name) - kernel.buffers.begin())}}});
+    CHECK(places(late) == Places{0, 1});
 }
 
 TEST_CASE("edge products: every mode whose weights are rows of a matrix") {

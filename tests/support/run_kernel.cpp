@@ -21,7 +21,7 @@ namespace {
 class OperandMemory {
   public:
     OperandMemory(const std::vector<Operand>& operands, const Experiment& experiment, const LaunchPlan& plan)
-        : operands_(operands), dtype_(experiment.problem.dtype) {
+        : operands_(operands), first_tile_(plan.operands.size()), places_(plan.tile_places), dtype_(experiment.problem.dtype) {
         const GraphView graph{experiment.graph.edges, experiment.graph.senders, experiment.graph.receivers};
         for (std::size_t o = 0; o < operands.size(); ++o) {
             const Operand& operand = operands[o];
@@ -44,8 +44,10 @@ class OperandMemory {
         return {m.data(), static_cast<std::int64_t>(m.size() / size_of(dtype_of(operands_[operand])))};
     }
 
+    /// Where the memory is: tiles may lie in that of others.
     std::size_t find(const std::string& name) const {
-        return static_cast<std::size_t>(std::ranges::find(operands_, name, &Operand::name) - operands_.begin());
+        const auto at = static_cast<std::size_t>(std::ranges::find(operands_, name, &Operand::name) - operands_.begin());
+        return at < first_tile_ ? at : first_tile_ + places_[at - first_tile_];
     }
 
     void zero(std::size_t operand) { std::fill_n(memory_[operand].data(), memory_[operand].size(), std::byte{0}); }
@@ -72,6 +74,8 @@ class OperandMemory {
     }
 
     const std::vector<Operand>& operands_;
+    std::size_t first_tile_;
+    std::vector<std::size_t> places_;  ///< by tile
     DType dtype_;
     std::vector<GuardedMemory> memory_;
 };
