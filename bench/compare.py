@@ -6,10 +6,12 @@
 Writes table.md, results.json and pictures into the folder --out. bench/README.md explains what is measured.
 """
 import argparse
+import fcntl
 import platform
 import statistics
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -47,6 +49,7 @@ def arguments():
     parser.add_argument("--check-edges", type=int, default=200_000, help="results of larger graphs are not compared with e3nn")
     parser.add_argument("--tolerance", type=float, default=3e-7, help="largest relative error of this library")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no new case is begun after so long")
+    parser.add_argument("--lock", type=Path, help="a file: comparisons that are given the same one run side by side, and one at a time takes times")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     return parser.parse_args()
 
@@ -182,7 +185,9 @@ class Comparison:
             except Exception as error:
                 row["error"] = failure(error)
                 self.device.empty_cache()
-        for name, microseconds in self.times(functions).items():
+        with self.alone():
+            times = self.times(functions)
+        for name, microseconds in times.items():
             next(row for row in reversed(self.document["rows"]) if row["library"] == name)["us"] = microseconds
 
     def prepare(self, runs, order, expected, row):
@@ -198,12 +203,23 @@ class Comparison:
         function = runs.function(order)
         for _ in range(self.device.warm_up):
             function()
-        repeats = measure.repeats(self.device.time(function), self.options.repeats)
-        row["kernels_us"] = self.device.kernel_time(function, repeats)
-        row["host_us"] = self.device.host_time(function, repeats)
-        if not library.peer:
-            row.update(self.direct(library.case, order))
+        with self.alone():
+            repeats = measure.repeats(self.device.time(function), self.options.repeats)
+            row["kernels_us"] = self.device.kernel_time(function, repeats)
+            row["host_us"] = self.device.host_time(function, repeats)
+            if not library.peer:
+                row.update(self.direct(library.case, order))
         return function
+
+    @contextmanager
+    def alone(self):
+        """While no other comparison with the same --lock takes times; peers compile for minutes, so several of them save most of that."""
+        if self.options.lock is None:
+            yield
+            return
+        with open(self.options.lock, "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def times(self, functions):
         return measure.times(self.device, functions, self.options.repeats, STATISTICS[self.options.statistic])

@@ -27,7 +27,7 @@ def measured(tmp_path_factory):
     if not library_path().with_name("libflashtp_torch.so").exists():
         pytest.skip("SKIPPED: libflashtp_torch.so was not built; configure again with torch installed")
     folder = tmp_path_factory.mktemp("bench")
-    result = compare(folder, "nequip-l1:2", "--edges", "40,90", "--edge-orders", "receiver,sender")
+    result = compare(folder, "nequip-l1:2", "--edges", "40,90", "--edge-orders", "receiver,sender", "--lock", str(folder / "lock"))
     assert result.returncode == 0, result.stderr
     return folder
 
