@@ -50,6 +50,8 @@ def arguments():
     parser.add_argument("--tolerance", type=float, default=3e-7, help="largest relative error of this library")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no new case is begun after so long")
     parser.add_argument("--lock", type=Path, help="a file: comparisons that are given the same one run side by side, and one at a time takes times")
+    parser.add_argument("--cell-seconds", type=float, default=float("inf"),
+                        help="a peer that takes longer for an order of a case is left out of that layer from then on")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     return parser.parse_args()
 
@@ -119,6 +121,7 @@ class Comparison:
         chosen = options.libraries or [library.name for library in LIBRARIES if library.name != "e3nn compiled"]
         absent = {library.name: missing(library, options.device) for library in LIBRARIES}
         self.libraries = [library for library in LIBRARIES if library.name in chosen and not absent[library.name]]
+        self.too_slow = {}  # by library and layer: what was said
         if any(not library.peer for library in self.libraries):
             import flashtp  # noqa: F401  without this library there is nothing to compare
         self.document = {
@@ -167,21 +170,36 @@ class Comparison:
 
     def make(self, library, case):
         """Or the error of it, which all orders then have."""
+        if (library.name, case.layer.name) in self.too_slow:
+            return self.too_slow[library.name, case.layer.name]
         try:
-            return Runs(make(library, case))
+            with self.limit(library, case):
+                return Runs(make(library, case))
         except Exception as error:  # peers fail in many ways, and the others are still to be measured
             return failure(error)
+
+    @contextmanager
+    def limit(self, library, case):
+        """One peer's compiler must not cost the cells of all others; it would compile for the next size again."""
+        try:
+            with measure.time_limit(self.options.cell_seconds if library.peer else float("inf")):
+                yield
+        except TimeoutError as error:
+            self.too_slow[library.name, case.layer.name] = failure(error)
+            raise
 
     def measure_group(self, case, order, group, expected):
         functions = {}
         for library, runs in group.items():
             row = self.row(case.layer.name, case.graph.edges, case.graph.nodes, case.graph.edge_order, order=ORDERS[order],
                            library=library.name, peer=library.peer, least_bytes=case.least_bytes(order))
-            if isinstance(runs, str):
-                row["error"] = runs
+            late = self.too_slow.get((library.name, case.layer.name))
+            if late or isinstance(runs, str):
+                row["error"] = late or runs
                 continue
             try:
-                functions[library.name] = self.prepare(runs, order, expected, row)
+                with self.limit(library, case):
+                    functions[library.name] = self.prepare(runs, order, expected, row)
             except Exception as error:
                 row["error"] = failure(error)
                 self.device.empty_cache()

@@ -1,9 +1,11 @@
 """Times in microseconds, memory in bytes, and the state of the device."""
 import json
 import os
+import signal
 import statistics
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -122,6 +124,20 @@ class Cuda:
 
 
 DEVICES = {"cpu": Cpu(), "cuda": Cuda()}
+
+
+@contextmanager
+def time_limit(seconds):
+    """TimeoutError in the body after so long; native code that runs then returns first. For the main thread alone."""
+    def expire(*_):
+        raise TimeoutError(f"took longer than {seconds:g} s")
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, 1e9))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def repeats(microseconds, most):

@@ -12,6 +12,7 @@ struct Dialect {
     /// A lane is a thread and the warp runs in lock step. Otherwise lanes are loops over arrays, and copies are synchronous.
     bool threads = false;
     std::string_view prelude;           ///< what generated code needs before it
+    std::string_view prelude_parts;     ///< and about receivers that several warps share
     std::string_view prelude_products;  ///< and with it, where there are products by tensor cores
     std::string_view prelude_bulk_stores;  ///< and where parts of sums are stored in bulk
     std::string_view prelude_storage;   ///< and where memory holds numbers of two bytes

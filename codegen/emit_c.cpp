@@ -36,6 +36,7 @@ class KernelPrinter {
     std::string print() {
         for (const std::string& text : kernel_.header) out_.comment(text);
         out_.verbatim(dialect_.prelude);
+        out_.verbatim(dialect_.prelude_parts);
         const bool of_edges = has_edge_products(kernel_);
         if (of_edges || matrix_bytes(kernel_) > 0) out_.verbatim(dialect_.prelude_products);
         if (std::ranges::any_of(kernel_.tasks, [](const KernelTask& t) { return stores_in_bulk(t.body); }))

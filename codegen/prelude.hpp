@@ -7,6 +7,9 @@ namespace flashtp {
 /// The text of codegen/prelude/device.cuh, embedded when the library is built. Every CUDA source starts with it.
 std::string_view prelude_device();
 
+/// The text of codegen/prelude/parts.cuh, which follows it.
+std::string_view prelude_parts();
+
 /// The text of codegen/prelude/products.cuh, which follows where a kernel has products over tiles.
 std::string_view prelude_products();
 

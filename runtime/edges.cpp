@@ -34,14 +34,29 @@ void check(const EdgeList<Int>& edges) {
     check_rows("receiver", edges.receiver, edges.receivers);
 }
 
+/// A counting sort: calls place(position, edge) for every edge, by rows and within a row in the given order (empty: that of their numbers).
+/// Those of row r are at positions begin[r] to begin[r + 1].
+template <class Int, class Place>
+void place_by_row(std::span<const Int> rows, std::span<const std::int32_t> order, std::span<std::int32_t> begin, Place place) {
+    std::ranges::fill(begin, 0);
+    for (const Int row : rows) ++begin[static_cast<std::size_t>(row) + 1];
+    std::partial_sum(begin.begin(), begin.end(), begin.begin());
+    const auto put = [&](std::int32_t e) { place(begin[static_cast<std::size_t>(rows[static_cast<std::size_t>(e)])]++, e); };
+    if (order.empty()) {
+        for (std::int32_t e = 0; e < static_cast<std::int32_t>(rows.size()); ++e) put(e);
+    } else {
+        std::ranges::for_each(order, put);
+    }
+    // Each row's begin has moved to its end, which is the next row's begin.
+    std::shift_right(begin.begin(), begin.end(), 1);
+    begin[0] = 0;
+}
+
 /// Edges in the order of their rows, those of one row in the order they had.
 template <class Int>
 std::vector<std::int32_t> in_order_of(std::span<const Int> rows, std::int64_t count) {
-    std::vector<std::int32_t> next(static_cast<std::size_t>(count) + 1, 0), order(rows.size());
-    for (const Int row : rows) ++next[static_cast<std::size_t>(row) + 1];
-    std::partial_sum(next.begin(), next.end(), next.begin());
-    for (std::size_t e = 0; e < rows.size(); ++e)
-        order[static_cast<std::size_t>(next[static_cast<std::size_t>(rows[e])]++)] = static_cast<std::int32_t>(e);
+    std::vector<std::int32_t> begin(static_cast<std::size_t>(count) + 1), order(rows.size());
+    place_by_row(rows, {}, begin, [&](std::int32_t position, std::int32_t e) { order[static_cast<std::size_t>(position)] = e; });
     return order;
 }
 
@@ -50,24 +65,13 @@ std::vector<std::int32_t> in_order_of(std::span<const Int> rows, std::int64_t co
 template <class Int>
 bool build_receiver_index(const EdgeList<Int>& edges, const ReceiverIndexArrays& index) {
     check(edges);
-    std::fill_n(index.row_ptr, edges.receivers + 1, 0);
-    for (const Int row : edges.receiver) ++index.row_ptr[row + 1];
-    std::partial_sum(index.row_ptr, index.row_ptr + edges.receivers + 1, index.row_ptr);
-
-    // Each row's begin moves to its end while its edges are placed, which is the next row's begin: shift back afterwards.
-    const auto place = [&](std::int32_t e) {
-        const std::int32_t position = index.row_ptr[edges.receiver[e]]++;
-        index.sender[position] = static_cast<std::int32_t>(edges.sender[e]);
+    const std::vector<std::int32_t> order = edges.by_sender ? in_order_of(edges.sender, edges.senders) : std::vector<std::int32_t>();
+    const std::span<std::int32_t> row_ptr(index.row_ptr, static_cast<std::size_t>(edges.receivers) + 1);
+    place_by_row(edges.receiver, std::span(order), row_ptr, [&](std::int32_t position, std::int32_t e) {
+        index.sender[position] = static_cast<std::int32_t>(edges.sender[static_cast<std::size_t>(e)]);
         index.edge[position] = e;
-    };
+    });
     const auto count = static_cast<std::int32_t>(edges.sender.size());
-    if (edges.by_sender) {
-        for (const std::int32_t e : in_order_of(edges.sender, edges.senders)) place(e);
-    } else {
-        for (std::int32_t e = 0; e < count; ++e) place(e);
-    }
-    for (std::int64_t row = edges.receivers; row > 0; --row) index.row_ptr[row] = index.row_ptr[row - 1];
-    index.row_ptr[0] = 0;
     for (std::int32_t e = 0; e < count; ++e)
         if (index.edge[e] != e) return false;
     return true;

@@ -50,6 +50,14 @@ def test_tables_and_pictures_are_written(measured):
     assert {path.name for path in measured.glob("*.svg")} == {"edges.svg", "roofline.svg"}
 
 
+def test_a_slow_peer_costs_its_own_cells(measured, tmp_path):
+    result = compare(tmp_path, "nequip-l1:2", "--edges", "40,90", "--orders", "0", "--cell-seconds", "0.001")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [(row["library"], "us" in row, row.get("error")) for row in rows] == 2 * [
+        ("flashtp", True, None), ("e3nn", False, "TimeoutError: took longer than 0.001 s")]
+
+
 def test_unknown_names_are_refused(tmp_path):
     result = compare(tmp_path, "--libraries", "flashtp,nothing")
     assert result.returncode == 2 and "nothing" in result.stderr

@@ -14,6 +14,7 @@ namespace {
 struct EmitOptions {
     std::string spec, target = "cpu", level = "kernel", output = "-";
     int order = 0;
+    std::int64_t edges = 0;
     RequestOptions request;
 };
 
@@ -52,7 +53,8 @@ int run(const EmitOptions& options) {
     Engine engine(engine_options(""));
     const Target target = engine.target(options.target);
     const Request request = request_of(options.request, options.order);
-    const Lowered lowered = lower_traced(problem, request, target, lowering_options(options.request));
+    const LoweringOptions lowering = engine.tuned(problem, request, target, lowering_options(options.request), size_class(options.edges));
+    const Lowered lowered = lower_traced(problem, request, target, lowering);
     write_output(options.output, text_of(engine, options, target, lowered, request));
     return exit_done;
 }
@@ -71,6 +73,7 @@ void add_emit(CLI::App& app, int& result) {
         ->capture_default_str();
     command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")
         ->capture_default_str();
+    command->add_option("--edges", options->edges, "about how many graphs will have; picks among schedules; default: many");
     command->add_option("--level", options->level, "what to print")
         ->check(CLI::IsMember({"problem", "paths", "edge", "schedule", "kernel", "source", "ptx", "sass", "asm"}))
         ->capture_default_str();
