@@ -45,6 +45,8 @@ struct EdgeWindow {
     std::int64_t begin = 0, end = 0, receivers = 0;
 };
 
+class LaunchGraph;
+
 struct LaunchArguments {
     std::vector<void*> buffers;   ///< in the order of Kernel::buffers without tables; index buffers may be null where the kernel allows
     std::int64_t rows = 0;        ///< receivers or edges, as Kernel::receiver_rows says
@@ -54,6 +56,7 @@ struct LaunchArguments {
     bool follows = false;         ///< CUDA: it waits by itself for the kernel before, which is one with windows
     std::span<const MemoryRange> zeroed;  ///< CUDA: before the kernel writes
     void* stream = nullptr;       ///< CUstream; ignored on the CPU
+    LaunchGraph* graph = nullptr; ///< CUDA: gets the launches instead of the stream
 };
 
 /// A loaded kernel. Launching is thread-safe.

@@ -14,6 +14,7 @@
 #include "ir/error.hpp"
 #include "runtime/device.hpp"
 #include "runtime/driver.hpp"
+#include "runtime/launch_graph.hpp"
 #include "runtime/nvrtc.hpp"
 #include "runtime/once_map.hpp"
 
@@ -47,7 +48,7 @@ class CudaKernel final : public Module {
     CudaKernel(const KernelFacts& kernel, const Artifact& artifact)
         : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
           warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows), windows_(kernel.windows),
-          adds_parts_(kernel.adds_parts), shared_bytes_(kernel.shared_bytes), parts_(kernel.chunks),
+          adds_parts_(kernel.adds_parts), only_sums_(kernel.only_sums), shared_bytes_(kernel.shared_bytes), parts_(kernel.chunks),
           arguments_(static_cast<std::size_t>(kernel.arguments)) {
         if (arguments_ + 7 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
         load(artifact);
@@ -71,7 +72,7 @@ class CudaKernel final : public Module {
   private:
     void load(const Artifact&);
     void allow_shared_memory() const;
-    void zero(std::span<const MemoryRange>, CudaStream) const;
+    void zero(const LaunchArguments&) const;
     std::int64_t blocks(std::int64_t rows, std::int64_t rows_per_warp) const;
 
     std::string name_;
@@ -81,6 +82,7 @@ class CudaKernel final : public Module {
     bool splits_;               ///< receivers may have several warps
     bool windows_;              ///< launches do windows of the edges
     bool adds_parts_;           ///< which then add up in memory
+    bool only_sums_;            ///< and write nothing else
     std::int64_t slots_ = 1;    ///< warps that the device runs at a time
     std::int64_t shared_bytes_;
     std::int64_t parts_;
@@ -138,8 +140,14 @@ std::int64_t CudaKernel::blocks(std::int64_t rows, std::int64_t rows_per_warp) c
     return count;
 }
 
-void CudaKernel::zero(std::span<const MemoryRange> ranges, CudaStream stream) const {
+void put(const LaunchArguments& launch, const CudaLaunch& config, CudaFunction function, void** arguments) {
+    if (launch.graph) return launch.graph->set(config, function, arguments);
     const Driver& driver = Driver::get();
+    driver.check(driver.launch_kernel_with(&config, function, arguments, nullptr), "cuLaunchKernelEx");
+}
+
+void CudaKernel::zero(const LaunchArguments& launch) const {
+    std::span<const MemoryRange> ranges = launch.zeroed;
     for (; !ranges.empty(); ranges = ranges.subspan(std::min(ranges.size(), ZeroedRanges::most))) {
         ZeroedRanges some{};
         const std::size_t count = std::min(ranges.size(), ZeroedRanges::most);
@@ -149,8 +157,7 @@ void CudaKernel::zero(std::span<const MemoryRange> ranges, CudaStream stream) co
         const std::uint64_t block_bytes = zero_threads * 16;
         const auto blocks = static_cast<unsigned>(std::min((longest + block_bytes - 1) / block_bytes, most_zero_blocks));
         void* arguments[] = {&some};
-        driver.check(driver.launch_kernel(zero_, blocks, static_cast<unsigned>(count), 1, zero_threads, 1, 1, 0, stream, arguments, nullptr),
-                     "cuLaunchKernel");
+        put(launch, {blocks, static_cast<unsigned>(count), 1, zero_threads, 1, 1, 0, launch.stream, nullptr, 0}, zero_, arguments);
     }
 }
 
@@ -159,7 +166,7 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     if (launch.buffers.size() != arguments_)
         internal_error("kernel {}: {} buffers for {} arguments", name_, launch.buffers.size(), arguments_);
     const CurrentContext current;
-    zero(launch.zeroed, launch.stream);
+    zero(launch);
     if (row_end <= 0 || parts_ == 0) return;  // a request whose outputs are all zero has no task
     int rows_per_warp = launch.shape.rows_per_warp > 0 ? launch.shape.rows_per_warp : rows_per_warp_;
     int parts = launch.shape.parts, part_edges = launch.shape.part_edges;
@@ -182,8 +189,7 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     const bool overlap = overlaps_ && (!launch.zeroed.empty() || launch.follows);
     const CudaLaunch config{grid_x, static_cast<unsigned>(parts_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
                             &early, overlap ? 1u : 0u};
-    const Driver& driver = Driver::get();
-    driver.check(driver.launch_kernel_with(&config, function_, pointers.data(), nullptr), "cuLaunchKernelEx");
+    put(launch, config, function_, pointers.data());
 }
 
 // A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more and a part
@@ -204,6 +210,7 @@ LaunchShape CudaKernel::shape(std::int64_t rows, std::int64_t edges) const {
     const Splitting& how = items < slots_ || adds_parts_ ? too_few : uneven;
     LaunchShape shape{0, 1, 1, 0};
     if (!splits_ || items == 0 || items >= how.below * slots_) return shape;
+    if (only_sums_ && items * 2 > slots_) return shape;  // zeroing and additions cost more than the empty slots
     const std::int64_t degree = (edges + rows - 1) / rows, wanted = (how.rounds * slots_ + items - 1) / items;
     shape.parts = static_cast<int>(std::clamp<std::int64_t>(degree / how.fewest_edges, 1, wanted));
     shape.part_edges = static_cast<int>((degree + shape.parts - 1) / shape.parts);

@@ -94,18 +94,28 @@ std::vector<MemoryRange> CudaLaunchSequence::place_tiles(std::byte* scratch, con
     return zeroed;
 }
 
-void CudaLaunchSequence::enqueue(const EdgeWindow& window, std::span<const MemoryRange> zeroed) {
+void CudaLaunchSequence::enqueue(const EdgeWindow& window, std::span<const MemoryRange> zeroed, LaunchGraph* into) {
     for (std::size_t k = 0; k < modules_.size(); ++k) {
         LaunchArguments& launch = launches_[k];
         launch.rows = rows_of(k, window);
         launch.window = window;
         launch.follows = plan_.kernels[k].windows && (k > 0 || window.begin > 0);
+        launch.graph = into;
         launch.zeroed = k == 0 ? zeroed : std::span<const MemoryRange>();
         modules_[k]->launch(launch, 0, launch.rows);
     }
 }
 
-void CudaLaunchSequence::enqueue(std::span<void* const> operands, const std::vector<MemoryRange>& between, const ScratchPool* scratch) {
+/// False where this launch is not of the kernels that the graphs have: without rows there is no launch, without outputs to zero one less.
+bool CudaLaunchSequence::enqueue_graph(LaunchGraphs& graphs, const EdgeWindow& window, std::span<const MemoryRange> zeroed) {
+    if (graphs.kernels() != modules_.size() + !zeroed.empty()) return false;
+    for (std::size_t k = 0; k < modules_.size(); ++k)
+        if (rows_of(k, window) == 0) return false;
+    return graphs.launch(stream_, [&](LaunchGraph& graph) { enqueue(window, zeroed, &graph); });
+}
+
+void CudaLaunchSequence::enqueue(std::span<void* const> operands, const std::vector<MemoryRange>& between, const Means& means) {
+    const ScratchPool* const scratch = means.scratch;
     std::vector<void*> pointers(operands.begin(), operands.end());
     for (const MemoryRange& range : between) pointers.push_back(range.data);
     pointers.resize(operands.size() + plan_.tiles.size());
@@ -114,13 +124,14 @@ void CudaLaunchSequence::enqueue(std::span<void* const> operands, const std::vec
     std::vector<MemoryRange> zeroed = zeroed_outputs(operands);
     for (std::size_t t = 0; t < between.size(); ++t)
         if (is_zeroed(t) && between[t].bytes > 0) zeroed.push_back(between[t]);
+    if (means.graphs && enqueue_graph(*means.graphs, {0, graph_.edges, graph_.receivers}, zeroed)) return;
     const ScratchPool::Borrowed memory(scratch, scratch ? scratch_bytes(plan_, graph_.edges) : 0, stream_);
     std::int64_t begin = 0;
     do {
         const EdgeWindow window{begin, std::min(graph_.edges, begin + step), graph_.receivers};
         if (scratch)
             for (const MemoryRange& tile : place_tiles(memory.data(), window)) zeroed.push_back(tile);
-        enqueue(window, zeroed);
+        enqueue(window, zeroed, means.into);
         zeroed.clear();
         begin = window.end;
     } while (begin < graph_.edges);

@@ -8,6 +8,7 @@
 
 #include "runtime/backend.hpp"
 #include "runtime/graph_view.hpp"
+#include "runtime/launch_graph.hpp"
 #include "runtime/launch_plan.hpp"
 #include "runtime/scratch_pool.hpp"
 
@@ -18,8 +19,14 @@ class CudaLaunchSequence {
   public:
     CudaLaunchSequence(const LaunchPlan&, std::span<const std::unique_ptr<Module>>, const GraphView&, void* stream);
 
-    /// `between` is where the tiles of a plan without windows are; `scratch` is for one with windows.
-    void enqueue(std::span<void* const> operands, const std::vector<MemoryRange>& between, const ScratchPool* scratch);
+    /// What a launch needs besides its operands, or null.
+    struct Means {
+        const ScratchPool* scratch;  ///< for a plan with windows
+        LaunchGraphs* graphs;        ///< for a plan without
+        LaunchGraph* into;           ///< gets all launches instead of the stream
+    };
+    /// `between` is where the tiles of a plan without windows are.
+    void enqueue(std::span<void* const> operands, const std::vector<MemoryRange>& between, const Means&);
 
     /// Scratch memory of a launch with that many edges.
     static std::int64_t scratch_bytes(const LaunchPlan&, std::int64_t edges);
@@ -31,7 +38,8 @@ class CudaLaunchSequence {
     bool is_zeroed(std::size_t tile) const;
     void prepare(std::span<void* const> operands, const EdgeWindow& largest);
     std::vector<MemoryRange> place_tiles(std::byte* scratch, const EdgeWindow&);
-    void enqueue(const EdgeWindow&, std::span<const MemoryRange> zeroed);
+    bool enqueue_graph(LaunchGraphs&, const EdgeWindow&, std::span<const MemoryRange> zeroed);
+    void enqueue(const EdgeWindow&, std::span<const MemoryRange> zeroed, LaunchGraph* into);
 
     const LaunchPlan& plan_;
     std::span<const std::unique_ptr<Module>> modules_;

@@ -81,6 +81,16 @@ Driver::Driver() {
     bind(write_value, "cuStreamWriteValue32_v2");
     bind(is_capturing, "cuStreamIsCapturing");
     bind(exchange_capture_mode, "cuThreadExchangeStreamCaptureMode");
+    bind(begin_capture, "cuStreamBeginCapture_v2");
+    bind(end_capture, "cuStreamEndCapture");
+    bind(graph_nodes, "cuGraphGetNodes");
+    bind(kernel_node, "cuGraphKernelNodeGetParams_v2");
+    bind(set_kernel_node, "cuGraphExecKernelNodeSetParams_v2");
+    bind(instantiate_graph, "cuGraphInstantiateWithFlags");
+    bind(upload_graph, "cuGraphUpload");
+    bind(launch_graph, "cuGraphLaunch");
+    bind(destroy_graph, "cuGraphDestroy");
+    bind(destroy_graph_exec, "cuGraphExecDestroy");
     bind(create_event, "cuEventCreate");
     bind(destroy_event, "cuEventDestroy_v2");
     bind(record_event, "cuEventRecord");

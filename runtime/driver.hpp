@@ -12,6 +12,9 @@ using CudaModule = void*;
 using CudaFunction = void*;
 using CudaStream = void*;
 using CudaEvent = void*;
+using CudaGraph = void*;
+using CudaGraphNode = void*;
+using CudaGraphExec = void*;
 using CudaAddress = unsigned long long;
 
 /// CUlaunchAttribute and CUlaunchConfig.
@@ -29,6 +32,16 @@ struct CudaLaunch {
     CudaStream stream;
     CudaLaunchAttribute* attributes;
     unsigned attribute_count;
+};
+
+/// CUDA_KERNEL_NODE_PARAMS.
+struct CudaKernelNode {
+    CudaFunction function;
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    void** arguments;
+    void** packed;
+    void* kernel;  ///< instead of the function
+    CudaContext context;
 };
 
 /// CUmemPoolProps.
@@ -91,6 +104,16 @@ struct Driver {
     CudaStatus (*write_value)(CudaStream, CudaAddress, unsigned, unsigned);     ///< cuStreamWriteValue32
     CudaStatus (*is_capturing)(CudaStream, int*);
     CudaStatus (*exchange_capture_mode)(int*);
+    CudaStatus (*begin_capture)(CudaStream, int);
+    CudaStatus (*end_capture)(CudaStream, CudaGraph*);
+    CudaStatus (*graph_nodes)(CudaGraph, CudaGraphNode*, std::size_t*);
+    CudaStatus (*kernel_node)(CudaGraphNode, CudaKernelNode*);                          ///< cuGraphKernelNodeGetParams
+    CudaStatus (*set_kernel_node)(CudaGraphExec, CudaGraphNode, const CudaKernelNode*);  ///< cuGraphExecKernelNodeSetParams
+    CudaStatus (*instantiate_graph)(CudaGraphExec*, CudaGraph, unsigned long long);
+    CudaStatus (*upload_graph)(CudaGraphExec, CudaStream);
+    CudaStatus (*launch_graph)(CudaGraphExec, CudaStream);
+    CudaStatus (*destroy_graph)(CudaGraph);
+    CudaStatus (*destroy_graph_exec)(CudaGraphExec);
     CudaStatus (*create_event)(CudaEvent*, unsigned);
     CudaStatus (*destroy_event)(CudaEvent);
     CudaStatus (*record_event)(CudaEvent, CudaStream);

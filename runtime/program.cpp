@@ -7,6 +7,7 @@
 #include "runtime/cuda_launch.hpp"
 #include "runtime/device.hpp"
 #include "runtime/driver.hpp"
+#include "runtime/launch_graph.hpp"
 
 namespace flashtp {
 namespace {
@@ -29,6 +30,7 @@ struct Program::Loaded {
     void* context;  ///< null on the CPU
     Modules modules;
     std::shared_ptr<const ScratchPool> scratch;  ///< for windows; null without
+    std::unique_ptr<LaunchGraphs> graphs;        ///< on CUDA, without windows
 };
 
 Program::Program(Parts parts) : parts_(std::move(parts)), launches_(parts_.plan.kernels.size()) {
@@ -55,8 +57,21 @@ const Program::Loaded& Program::loaded(const void* const* captured) const {
     if (captured && is_capturing(*captured))
         throw NotPreparedError("the program's code is not loaded, and the stream is captured into a CUDA graph; "
                                "flashtp_program_prepare loads it before");
-    code.contexts.push_back(std::make_unique<Loaded>(Loaded{context, load(), scratch()}));
+    auto loaded = std::make_unique<Loaded>(Loaded{context, load(), scratch(), nullptr});
+    if (is_cuda() && !loaded->scratch) loaded->graphs = graphs(loaded->modules);
+    code.contexts.push_back(std::move(loaded));
     return *code.contexts.back();
+}
+
+/// Of a launch with zeroing where there can be one. Its operands are nowhere: the graphs are launched with those of later launches only.
+std::unique_ptr<LaunchGraphs> Program::graphs(const Modules& modules) const {
+    GraphView graph;
+    graph.edges = 64;
+    graph.senders = graph.receivers = parts_.problem.convolution ? 1 : graph.edges;
+    const std::vector<void*> nowhere(operands().size());
+    return std::make_unique<LaunchGraphs>([&](CudaStream stream, LaunchGraph* into) {
+        CudaLaunchSequence(parts_.plan, modules, graph, stream).enqueue(nowhere, memory_between_kernels(graph), {nullptr, nullptr, into});
+    });
 }
 
 std::shared_ptr<const ScratchPool> Program::scratch() const {
@@ -151,7 +166,8 @@ void Program::launch_cuda(std::span<void* const> operands, const GraphView& grap
     check_for_sums(graph);
     const void* const captured = stream;
     const Loaded& code = loaded(&captured);
-    CudaLaunchSequence(parts_.plan, code.modules, graph, stream).enqueue(operands, memory_between_kernels(graph), code.scratch.get());
+    CudaLaunchSequence(parts_.plan, code.modules, graph, stream)
+        .enqueue(operands, memory_between_kernels(graph), {code.scratch.get(), code.graphs.get(), nullptr});
     for (std::size_t k = 0; k < launches_.size(); ++k)
         if (parts_.plan.rows_of(k, graph) > 0) launches_[k].fetch_add(1, std::memory_order_relaxed);
 }

@@ -21,6 +21,8 @@
 
 namespace flashtp {
 
+class LaunchGraphs;
+
 /// A kernel's code, where it came from and what names it.
 struct CompiledKernel {
     std::string key;  ///< 64 hexadecimal digits
@@ -80,6 +82,7 @@ class Program {
     const Loaded& loaded(const void* const* captured = nullptr) const;
     Modules load() const;
     std::shared_ptr<const ScratchPool> scratch() const;
+    std::unique_ptr<LaunchGraphs> graphs(const Modules&) const;
     bool is_cuda() const { return !cpu_; }
     void check(std::span<void* const> operands, const GraphView&) const;
     void check_for_sums(const GraphView&) const;
