@@ -28,7 +28,7 @@ void check_golden(const std::string& name, const std::string& text) {
 }
 
 Dialect without_prelude(Dialect dialect) {
-    dialect.prelude = {};
+    dialect.prelude = dialect.prelude_parts = {};
     return dialect;
 }
 
