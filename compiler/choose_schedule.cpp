@@ -8,6 +8,7 @@
 
 #include "compiler/keep_outputs.hpp"
 #include "compiler/partition.hpp"
+#include "compiler/split_forms.hpp"
 
 namespace flashtp {
 
@@ -62,8 +63,10 @@ class Scheduler {
     // Large enough that a pass over the matrix serves many edges, small enough to stay in a core's own cache.
     void choose_tile() {
         std::int64_t edge_bytes = 0;
+        // Of forms a tile holds few beside the rows that it is read with, and these should be in that cache as well.
+        const bool forms = reads_forms(program_);
         for (const Operand& o : program_.operands)
-            if (o.tile) edge_bytes += o.width * static_cast<std::int64_t>(size_of(compute_));
+            if (o.tile || (forms && o.row == Row::edge)) edge_bytes += o.width * static_cast<std::int64_t>(size_of(compute_));
         if (edge_bytes == 0) return;
         schedule_.tile_edges = knobs_.tile_edges;
         if (target_.platform == Platform::cuda) return;
@@ -279,6 +282,12 @@ ScheduleKnobs tile_knobs(ScheduleKnobs knobs, int order) {
     knobs.warps_per_block = order == 0 ? 12 : 8;  // in whole rounds of the four schedulers
     knobs.min_blocks = 1;
     knobs.rows_per_warp = 4;
+    return knobs;
+}
+
+// A form is loaded once for all copies.
+ScheduleKnobs form_knobs(ScheduleKnobs knobs) {
+    knobs.max_channels_per_lane = 2;
     return knobs;
 }
 

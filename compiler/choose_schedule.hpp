@@ -41,6 +41,9 @@ ScheduleKnobs tile_knobs(ScheduleKnobs, int order);
 /// The same for a kernel that finds these tiles of weights in memory.
 ScheduleKnobs window_knobs(ScheduleKnobs, const std::vector<Operand>& tiles);
 
+/// The same for a CPU's kernel that finds linear forms in y in a tile.
+ScheduleKnobs form_knobs(ScheduleKnobs);
+
 /// Channels that a lane takes of a segment with so many, `most` at most.
 int channels_per_lane(std::int64_t extent, int lanes, int most);
 /// Adds the task for all channels of its lane axis: one task for those that fill chunks, and one with masked lanes for what is left.

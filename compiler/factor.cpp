@@ -287,13 +287,13 @@ class Factorizer {
 
     void emit_forms_path(const PathUses& p) {
         Forms& shared = forms_of(p);
-        std::map<std::pair<int, int>, LinearForm> by_component;  // (i, k)
-        for (const Coefficient& c : p.path->coefficients) by_component[{c.i, c.k}].emplace_back(c.j, c.value);
+        std::map<std::pair<int, int>, LinearForm> by_component;  // (k, i): a sum is in a register for all of its terms
+        for (const Coefficient& c : p.path->coefficients) by_component[{c.k, c.i}].emplace_back(c.j, c.value);
         std::vector<Entry> entries;
-        for (auto& [ik, form] : by_component) {
+        for (auto& [ki, form] : by_component) {
             std::ranges::sort(form);
             const ScaledForm scaled = add_form(shared, form);
-            entries.push_back({ik.second, scaled.component, ik.first, scaled.sign});
+            entries.push_back({ki.first, scaled.component, ki.second, scaled.sign});
         }
         const Use m{shared.value, p.y.labels};
         if (weight_comes_first(p)) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "compiler/split_forms.hpp"
 #include "ir/error.hpp"
 
 namespace flashtp {
@@ -19,6 +20,8 @@ TaskLowering::TaskLowering(const Nest& nest, const Schedule& schedule, const Tar
     copies_ = static_cast<int>((chunk_channels_ + lanes - 1) / lanes);
     for (const Value& value : program_.values) initialized_.emplace_back(value.components, false);
     uses_ = count_uses(all_statements());
+    together_ = reads_forms(program_);
+    for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) together_ |= nest.place(v).partial;
 }
 
 std::vector<int> TaskLowering::all_statements() const {
@@ -241,7 +244,7 @@ void TaskLowering::stages(int depth, const std::vector<int>& statements, Block& 
         if (s.b) at = std::max(at, stage_of[s.b->value]);
         const ValueId dst = s.dst.value;
         const bool elsewhere = here.writers[dst] != uses_.writers[dst] || here.readers[dst] != uses_.readers[dst];
-        const bool waits = (nest_.place(dst).lane_sum || elsewhere) && !program_.is_output(dst);
+        const bool waits = ((nest_.place(dst).lane_sum && !nest_.place(dst).partial) || elsewhere) && !program_.is_output(dst);
         stage_of[dst] = std::max(stage_of[dst], at + (waits ? 1 : 0));
         if (at >= static_cast<int>(parts.size())) parts.resize(at + 1);
         parts[at].push_back(i);
@@ -259,7 +262,7 @@ void TaskLowering::stage(int depth, const std::vector<int>& statements, Block& b
         if (part->empty()) continue;
         const std::vector<ScalarStep> steps = order_scalars(nest_, *part, roles(depth, *part), initialized_);
         const std::vector<ValueId> completed = completed_outputs(depth, *part, steps);
-        for (int copy = 0; copy < (part == &lane ? copies_ : 1); ++copy) arithmetic(steps, completed, copy, block);
+        arithmetic(steps, completed, part == &lane ? copies_ : 1, block);
         for (const ValueId v : completed)
             if (v >= 0) stored_[v] = true;
         for (const ScalarStep& step : steps)
@@ -275,7 +278,7 @@ std::vector<ScalarRole> TaskLowering::roles(int depth, const std::vector<int>& s
         if (!here.writers[v]) continue;
         const ValuePlace& place = nest_.place(v);
         const bool local = here.writers[v] == uses_.writers[v] && here.readers[v] == uses_.readers[v];
-        const bool temp = local && !program_.is_output(v) && place.depth == depth && !place.lane_sum;
+        const bool temp = local && !program_.is_output(v) && place.depth == depth && (!place.lane_sum || place.partial);
         roles[v] = temp ? ScalarRole::temp : ScalarRole::sum;
     }
     return roles;
@@ -297,23 +300,30 @@ std::vector<ValueId> TaskLowering::completed_outputs(int depth, const std::vecto
     return completed;
 }
 
-void TaskLowering::arithmetic(const std::vector<ScalarStep>& steps, const std::vector<ValueId>& completed, int copy, Block& block) {
-    for (std::size_t i = 0; i < steps.size(); ++i) {
-        const ScalarStep& step = steps[i];
-        if (step.kind == ScalarStep::Kind::load) {
-            if (copy == 0 || lane_dst(step)) load(step.dst, copy, block);
-        } else if (step.kind == ScalarStep::Kind::zero) {
-            emit(block, Move{reg(step.dst, step.component, copy), 0.0});
-        } else {
-            term(step, copy, block);
-        }
-        if (completed[i] >= 0) store_copy(completed[i], copy, block);
+void TaskLowering::arithmetic(const std::vector<ScalarStep>& steps, const std::vector<ValueId>& completed, int copies, Block& block) {
+    const int rounds = together_ ? 1 : copies;
+    for (int round = 0; round < rounds; ++round)
+        for (std::size_t i = 0; i < steps.size(); ++i)
+            for (int copy = round; copy < (together_ ? copies : round + 1); ++copy) {
+                one_step(steps[i], copy, block);
+                if (completed[i] >= 0) store_copy(completed[i], copy, block);
+            }
+}
+
+void TaskLowering::one_step(const ScalarStep& step, int copy, Block& block) {
+    const auto of_copy = [&](ValueId v) { return v >= 0 && nest_.place(v).lane; };
+    if (step.kind == ScalarStep::Kind::load) {
+        if (copy == 0 || of_copy(step.dst)) load(step.dst, copy, block);
+    } else if (step.kind == ScalarStep::Kind::zero) {
+        emit(block, Move{reg(step.dst, step.component, copy), 0.0});
+    } else if (copy == 0 || of_copy(step.dst) || of_copy(step.a) || of_copy(step.b)) {
+        term(step, copy, block);
     }
 }
 
 void TaskLowering::term(const ScalarStep& step, int copy, Block& block) {
     const auto factor = [&](ValueId v, int k) -> RegId {
-        const bool summed = nest_.place(v).lane_sum && !program_.is_output(v);
+        const bool summed = nest_.place(v).lane_sum && !nest_.place(v).partial && !program_.is_output(v);
         return summed ? sum_register(v, k) : reg(v, k, copy);
     };
     const RegId dst = reg(step.dst, step.component, copy);
@@ -324,7 +334,9 @@ void TaskLowering::term(const ScalarStep& step, int copy, Block& block) {
     if (step.b >= 0) {
         b = factor(step.b, step.b_component);
         if (step.value != 1) {
-            const bool uniform = builder_.task.registers[a].uniform;
+            // A sign is part of a multiply-add of lanes, not of the load that all copies share.
+            const bool in_lanes = together_ && step.value == -1 && !builder_.task.registers[dst].uniform;
+            const bool uniform = builder_.task.registers[a].uniform && !in_lanes;
             const RegId scaled = builder_.new_register("t", uniform);
             emit(block, Mul{scaled, a, step.value});
             a = scaled;
@@ -343,7 +355,7 @@ void TaskLowering::sum_lanes_of(int depth, const std::vector<int>& writers, Bloc
     for (const int i : writers) {
         const ValueId v = program_.statements[i].dst.value;
         const ValuePlace& place = nest_.place(v);
-        if (seen[v] || !place.lane_sum || program_.is_output(v) || place.depth != depth) continue;
+        if (seen[v] || !place.lane_sum || place.partial || program_.is_output(v) || place.depth != depth) continue;
         seen[v] = true;
         LaneSum sum;
         for (int k = 0; k < program_.values[v].components; ++k) {

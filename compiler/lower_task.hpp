@@ -96,7 +96,8 @@ class TaskLowering {
     void stage(int depth, const std::vector<int>& statements, Block& block);
     std::vector<ScalarRole> roles(int depth, const std::vector<int>& statements) const;
     std::vector<ValueId> completed_outputs(int depth, const std::vector<int>& statements, const std::vector<ScalarStep>& steps) const;
-    void arithmetic(const std::vector<ScalarStep>& steps, const std::vector<ValueId>& completed, int copy, Block& block);
+    void arithmetic(const std::vector<ScalarStep>& steps, const std::vector<ValueId>& completed, int copies, Block& block);
+    void one_step(const ScalarStep& step, int copy, Block& block);
     void term(const ScalarStep& step, int copy, Block& block);
     bool lane_dst(const ScalarStep& step) const { return nest_.place(step.dst).lane; }
 
@@ -191,6 +192,7 @@ class TaskLowering {
     DType compute_;
     std::int64_t chunk_channels_ = 1, chunks_ = 1;
     int copies_ = 1;
+    bool together_ = false;  ///< copies take turns step by step: they share what is read from memory, and sums that never leave the lanes
 
     TaskBuilder builder_;
     std::map<std::pair<ValueId, int>, std::vector<RegId>> registers_;  // by value and copy

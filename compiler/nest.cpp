@@ -75,6 +75,35 @@ void Nest::place_values() {
     }
     for (const Statement& s : program_.statements)
         if (is_lane(s) && !places_[s.dst.value].lane) places_[s.dst.value].lane_sum = true;
+    keep_partial();
+}
+
+// Linear forms commute with the sum over lanes, so they may come first where no statement without lanes adds to them as well.
+bool Nest::stays_partial(ValueId value) const {
+    const ValuePlace& place = places_[value];
+    if (!place.lane_sum || program_.values[value].binding) return false;
+    const auto is_form = [&](const Statement& s) {
+        return !s.b && program_.is_output(s.dst.value) && places_[s.dst.value].loops == place.loops && places_[s.dst.value].depth == place.depth;
+    };
+    for (const Statement& s : program_.statements) {
+        const bool reads = s.a.value == value || (s.b && s.b->value == value);
+        if (reads && !is_form(s)) return false;
+    }
+    return true;
+}
+
+void Nest::keep_partial() {
+    std::vector<bool> partial;
+    for (ValueId v = 0; v < static_cast<ValueId>(places_.size()); ++v) partial.push_back(stays_partial(v));
+    for (bool changed = true; changed;) {
+        changed = false;
+        std::vector<bool> added(places_.size(), false);  // to by a statement without lanes
+        for (const Statement& s : program_.statements) added[s.dst.value] = added[s.dst.value] || !(is_lane(s) || partial[s.a.value]);
+        for (const Statement& s : program_.statements)
+            if (partial[s.a.value] && added[s.dst.value]) partial[s.a.value] = false, changed = true;
+    }
+    for (const Statement& s : program_.statements)
+        if (partial[s.a.value]) places_[s.a.value].partial = places_[s.dst.value].lane_sum = true;
 }
 
 int Nest::depth_of(const Statement& s) const {
@@ -85,7 +114,7 @@ int Nest::depth_of(const Statement& s) const {
 
 bool Nest::is_lane(const Statement& s) const {
     bool lane = false;
-    for_each_use(s, [&](const Use& use) { lane |= places_[use.value].lane; });
+    for_each_use(s, [&](const Use& use) { lane |= places_[use.value].lane || places_[use.value].partial; });
     return lane;
 }
 

@@ -19,6 +19,7 @@ struct ValuePlace {
     int depth = 0;           ///< 1 + the deepest of these; its registers live in the body of that loop
     bool lane = false;       ///< one number a lane and channel copy
     bool lane_sum = false;   ///< written by lane statements but not indexed by lanes: partial sums until they are added up
+    bool partial = false;    ///< such sums that are never added up: linear forms in them are, which are fewer
     bool read = false, written = false;
     /// Loops its sum really runs over or is indexed by: a statement whose sources lack one would be counted several times.
     LoopMask effective = 0;
@@ -51,6 +52,8 @@ class Nest {
   private:
     LoopMask row_loops(Row row) const;
     void place_values();
+    void keep_partial();
+    bool stays_partial(ValueId value) const;
     void find_effective_loops();
     void check() const;
 

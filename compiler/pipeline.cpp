@@ -8,6 +8,7 @@
 #include "compiler/lower_edge_products.hpp"
 #include "compiler/lower_products.hpp"
 #include "compiler/place_registers.hpp"
+#include "compiler/split_forms.hpp"
 #include "compiler/split_layer.hpp"
 #include "compiler/tile_products.hpp"
 #include "compiler/without_contraction.hpp"
@@ -106,16 +107,22 @@ std::vector<Parts> ways_on_gpu(const Parts& cut, const Problem& problem, int ord
     return ways;
 }
 
-std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& problem, int order, const Target& target, const LoweringOptions& options) {
+/// Whether a kernel in front can make what belongs to edges alone.
+bool can_have_forms(const EdgeProgram& program, const Target& target) {
+    return target.platform == Platform::cpu && program.is_convolution() && !has_layer(program);
+}
+
+std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options) {
     const bool tiled = options.schedule ? options.schedule->tile_edges > 0 : !options.general;
     const Parts whole{Weights::where_used, {{}, program, {}, {}}};
+    if (tiled && can_have_forms(program, target)) return {{Weights::where_used, split_forms(program)}};
     if (!tiled || !has_layer(program)) return {whole};
     Parts cut{Weights::between_kernels, split_layer(program)};
     if (target.platform == Platform::cpu) {
         if (options.schedule && kernel_count(*options.schedule) > 1) user_error("schedule: on CPUs with tile_edges, all tasks are of kernel 0");
         return {std::move(cut)};
     }
-    std::vector<Parts> ways = ways_on_gpu(cut, problem, order, target, options);
+    std::vector<Parts> ways = ways_on_gpu(cut, problem, request.order, target, options);
     if (ways.empty() && options.schedule) user_error("schedule: tile_edges: no kernel for {} can make these weights in tiles", target.name);
     if (!options.schedule) ways.push_back(whole);
     return ways;
@@ -128,6 +135,7 @@ class KernelMaker {
 
     std::vector<Kernel> run(const Schedule& schedule) {
         const bool around = parts_.weights == Weights::between_kernels;
+        if (parts_.weights == Weights::where_used && !parts_.split.before.statements.empty()) make_forms(schedule);
         if (around && !parts_.split.before.statements.empty()) make_weights(schedule);
         const std::vector<TileTerm>* within = parts_.weights == Weights::within_warps ? &parts_.terms : nullptr;
         for (Kernel& kernel : lower_to_kernels(parts_.split.main, schedule, target_, info_, within)) add(std::move(kernel));
@@ -140,6 +148,14 @@ class KernelMaker {
     void make_weights(const Schedule& schedule) {
         if (target_.platform == Platform::cpu) return add(products(parts_.split.before, schedule, "_weights"));
         add(lower_tile_products(parts_.split.before, parts_.terms, target_, info_));
+    }
+    void make_forms(const Schedule& schedule) {
+        KernelInfo info = info_;
+        info.name += "_forms";
+        Schedule alone = schedule;
+        alone.tasks = {Task{}};
+        alone.tasks[0].loops = {{LoopKind::receiver}, {LoopKind::edge}};
+        for (Kernel& kernel : lower_to_kernels(parts_.split.before, alone, target_, info)) add(in_lanes(std::move(kernel)));
     }
     void take_gradients(const Schedule& schedule) {
         if (target_.platform == Platform::cpu) return add(products(parts_.split.after, schedule, "_layer"));
@@ -176,8 +192,21 @@ std::vector<Operand> tiles_in_memory(const EdgeProgram& convolution) {
 
 /// Knobs of the convolution in a cut program.
 ScheduleKnobs knobs_for(const Parts& parts, const Target& target, const ScheduleKnobs& knobs, int order) {
+    if (reads_forms(parts.split.main)) return form_knobs(knobs);
     if (target.platform == Platform::cpu || parts.weights == Weights::where_used) return knobs;
     return parts.weights == Weights::within_warps ? tile_knobs(knobs, order) : window_knobs(knobs, tiles_in_memory(parts.split.main));
+}
+
+/// Forms that a kernel in front makes once an edge leave fewer multiply-adds to the channels, but take a load each: that pays where a
+/// third of the multiply-adds go, but not forward in float64 (docs/performance.md).
+Factoring best_factoring(const PathProgram& paths, DType dtype, const Request& request, const Target& target, const LoweringOptions& options) {
+    if (dtype == DType::float64 && request.order == 0) return Factoring::merged;
+    const auto program = [&](Factoring factoring) { return derivative(factor(paths, factoring, false, request.order), request); };
+    const EdgeProgram merged = program(Factoring::merged);
+    if (options.general || !can_have_forms(merged, target)) return Factoring::merged;
+    const LayerSplit forms = split_forms(program(Factoring::weights_first));
+    const bool pays = 3 * count_operations(forms.main).channel < 2 * count_operations(merged).channel;
+    return pays && !forms.tiles.empty() ? Factoring::weights_first : Factoring::merged;
 }
 
 }  // namespace
@@ -195,7 +224,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
     Lowered result;
     result.paths = trace("expand paths", expand_paths(problem));
     const Factoring factoring = options.schedule ? parse_factoring(options.schedule->factoring)
-                                                 : options.factoring.value_or(Factoring::merged);
+                                                 : options.factoring.value_or(best_factoring(result.paths, problem.dtype, request, target, options));
     const EdgeProgram forward = trace("factor", factor(result.paths, factoring, false, request.order));
     result.edge = trace("derivative", derivative(forward, request));
     const ScheduleKnobs knobs = options.knobs.value_or(default_knobs(target, request, problem.dtype));
@@ -211,7 +240,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
         result.kernels = std::move(kernels);
         result.tiles = target.platform == Platform::cpu ? std::move(parts.split.tiles) : operands_between(result.kernels, result.edge);
     };
-    for (const Parts& parts : ways_to_weights(result.edge, problem, request.order, target, options)) {
+    for (const Parts& parts : ways_to_weights(result.edge, problem, request, target, options)) {
         if (options.schedule) {
             result.schedule = *options.schedule;
             result.schedule.deterministic |= problem.deterministic;
