@@ -12,11 +12,14 @@ namespace flashtp {
 
 namespace {
 
-void write_by_one_lane(Block& block) {
+/// The first lane has the numbers, the others have zeros: sums over lanes bring as many numbers together as a vector holds.
+void use_first_lane(Block& block) {
     for (KernelStatement& statement : block) {
-        if (auto* store = std::get_if<Store>(&statement.node)) store->to.lane_stride = 1, store->to.active = 1;
-        if (auto* loop = std::get_if<For>(&statement.node)) write_by_one_lane(loop->body);
-        if (auto* branch = std::get_if<If>(&statement.node)) write_by_one_lane(branch->body);
+        if (auto* load = std::get_if<Load>(&statement.node)) load->from.lane_stride = load->from.active = 1;
+        if (auto* loop = std::get_if<For>(&statement.node)) use_first_lane(loop->body);
+        if (auto* branch = std::get_if<If>(&statement.node)) use_first_lane(branch->body);
+        if (const auto* store = std::get_if<Store>(&statement.node))
+            statement.node = ReduceStore{store->to, store->src, store->mode};
     }
 }
 
@@ -101,7 +104,7 @@ bool reads_forms(const EdgeProgram& program) {
 Kernel in_lanes(Kernel kernel) {
     for (KernelTask& task : kernel.tasks) {
         for (Register& r : task.registers) r.uniform = false;
-        write_by_one_lane(task.body);
+        use_first_lane(task.body);
     }
     return kernel;
 }

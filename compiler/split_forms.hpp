@@ -12,8 +12,7 @@ LayerSplit split_forms(const EdgeProgram&);
 /// Whether the program finds such numbers in a tile.
 bool reads_forms(const EdgeProgram&);
 
-/// The kernel of `before` with every number in all lanes, of which one writes: vector instructions take no longer than scalar ones, and
-/// need no broadcasts.
+/// The kernel of `before` in vector instructions, which leave several numbers at a time.
 Kernel in_lanes(Kernel);
 
 }  // namespace flashtp
