@@ -63,8 +63,12 @@ std::span<std::byte> bytes_of(std::vector<std::int32_t>& indices) { return std::
 
 Tensors run_emulated(const Program& program, const Sample& sample) {
     HostOperands operands(program.operands(), sample);
-    const std::vector<std::span<std::byte>> memory = operands.memory();
+    std::vector<std::span<std::byte>> memory = operands.memory();
     const LaunchPlan& plan = program.plan();
+    std::vector<std::vector<std::byte>> tiles;  // one for all edges
+    for (const ProgramOperand& tile : plan.tiles)
+        tiles.emplace_back(static_cast<std::size_t>(sample.graph.edges * tile.width) * size_of(tile.dtype));
+    for (std::vector<std::byte>& tile : tiles) memory.push_back(tile);
     for (const OutputRule& rule : plan.outputs)
         if (rule.zeroed) std::ranges::fill(memory[static_cast<std::size_t>(rule.operand)], std::byte{0});
     ReceiverIndex index = receiver_index(sample.graph);

@@ -286,7 +286,7 @@ TEST_CASE("a program's record is read as it was written, and nothing else is rea
     CHECK_THROWS_AS(parse_program_record(Key().add("plan", "[[[").text()), UserError);
 }
 
-TEST_CASE("C19: a process that finds the nine kernels of a model") {
+TEST_CASE("C19: a process that finds the nine programs of a model") {
     if (!have_llvm_backend()) return;
     const TemporaryDirectory directory;
     const std::vector<Problem> layers = load_problems(FLASHTP_SOURCE_DIR "/examples/specs/sevennet-l3i5.json");
@@ -306,7 +306,7 @@ TEST_CASE("C19: a process that finds the nine kernels of a model") {
         found = std::min(found, looked_up);
         loaded = std::min(loaded, seconds());
     }
-    CHECK(kernels == 9);
+    CHECK(kernels == 9 + 3);  // the three of the first layer have another in front, for linear forms
     MESSAGE("found in " << found * 1e3 << " ms, ready to run in " << loaded * 1e3 << " ms");
     CHECK(loaded < 0.5 * slowdown);  // 50 ms in a release build: see docs/reliability.md
 }
