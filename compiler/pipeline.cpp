@@ -192,8 +192,8 @@ std::vector<Operand> tiles_in_memory(const EdgeProgram& convolution) {
 
 /// Knobs of the convolution in a cut program.
 ScheduleKnobs knobs_for(const Parts& parts, const Target& target, const ScheduleKnobs& knobs, int order) {
-    if (reads_forms(parts.split.main)) return form_knobs(knobs);
-    if (target.platform == Platform::cpu || parts.weights == Weights::where_used) return knobs;
+    if (parts.weights == Weights::where_used) return reads_forms(parts.split.main) ? form_knobs(knobs) : knobs;
+    if (target.platform == Platform::cpu) return knobs;
     return parts.weights == Weights::within_warps ? tile_knobs(knobs, order) : window_knobs(knobs, tiles_in_memory(parts.split.main));
 }
 
