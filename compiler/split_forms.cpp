@@ -84,6 +84,8 @@ class FormSplitter {
         result.operands.push_back(std::move(tile));
         std::ranges::copy_if(program_.statements, std::back_inserter(result.statements),
                              [&](const Statement& s) { return form_[s.dst.value] == forms; });
+        // One task without paths makes them, a path's weight as well, where it is a single number.
+        if (forms) std::ranges::for_each(result.statements, [](Statement& s) { s.path = -1; });
         return result;
     }
 

@@ -2,6 +2,7 @@
 #include "compiler/split_forms.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -107,7 +108,10 @@ TEST_CASE("forms: a schedule brings them back") {
 TEST_CASE("forms: kernels compute what the oracle says") {
     if (!have_llvm_backend()) return;
     Engine engine(memory_only());
-    for (const int multiplicity : {16, 37})
+    // Of one channel, scaled weights belong to edges alone too, each to its path.
+    const std::pair<int, Factoring> cases[] = {
+        {16, Factoring::weights_first}, {37, Factoring::weights_first}, {1, Factoring::weights_first}, {1, Factoring::merged}};
+    for (const auto& [multiplicity, factoring] : cases)
         for (const DType dtype : {DType::float32, DType::float64})
             for (const int order : {0, 1, 2, 3}) {
                 CAPTURE(multiplicity);
@@ -115,7 +119,7 @@ TEST_CASE("forms: kernels compute what the oracle says") {
                 Problem problem = layer(multiplicity);
                 problem.dtype = dtype;
                 KernelRun run{.options = {}, .rows_per_warp = 0, .threads = 2};
-                run.options.factoring = Factoring::weights_first;
+                run.options.factoring = factoring;
                 const Experiment experiment(problem, {order, {}, {}},
                                             {.edges = 40, .senders = 7, .receivers = 5, .sorted = false}, 5);
                 CHECK(complaint_on_cpu(engine, experiment, run) == "");
