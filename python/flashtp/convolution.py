@@ -68,7 +68,7 @@ class TensorProductConv(nn.Module):
         Args:
             x: [senders, irreps_in1.dim], float32 or float64.
             y: [edges, irreps_in2.dim].
-            w: [edges, weight_numel]; [weight_numel] with shared weights; None for paths without weights.
+            w: [edges, weight_numel]; [weight_numel] or [1, weight_numel] with shared weights; None for paths without weights.
             receiver, sender: [edges], int32 or int64, in any order.
             num_out: number of receivers; that of senders if left out.
             num_edges: one int64 on the device of x: only the first so many edges count, so that one captured CUDA graph serves lists
@@ -81,7 +81,7 @@ class TensorProductConv(nn.Module):
         if self.weight_numel > 0:
             if w is None:
                 raise RuntimeError(f"flashtp: w is None; the paths have {self.weight_numel} weights")
-            if self.shared_weights:
+            if self.shared_weights and list(w.shape) != [1, self.weight_numel]:
                 _check_shape("w", w, [self.weight_numel])
             weights = w.reshape(1, self.weight_numel) if self.shared_weights else w
         if not torch.jit.is_scripting():
