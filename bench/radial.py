@@ -11,6 +11,7 @@ import time
 
 import torch
 
+import measure
 from cases import ROOT, layer, random_graph
 
 os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflashtp.so"))
@@ -60,14 +61,10 @@ def bytes_beyond_results(side, order, tensors, cotangents):
     """Peak of torch's memory in a run on a GPU, beyond what was there before and what it returns."""
     if not tensors[0].is_cuda:
         return None
-    torch.cuda.synchronize()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    results = side.run(order, tensors, cotangents)
-    results = [results] if isinstance(results, torch.Tensor) else results
-    peak = torch.cuda.max_memory_allocated() - before
-    return peak - sum(r.numel() * r.element_size() for r in results)
+    held = {}
+    extra = measure.DEVICES["cuda"].extra_bytes(lambda: held.update(results=side.run(order, tensors, cotangents)))
+    results = [held["results"]] if isinstance(held["results"], torch.Tensor) else held["results"]
+    return extra - sum(r.numel() * r.element_size() for r in results)
 
 
 def bytes_outside_torch():

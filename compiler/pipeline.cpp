@@ -112,7 +112,7 @@ bool can_have_forms(const EdgeProgram& program, const Target& target) {
     return target.platform == Platform::cpu && program.is_convolution() && !has_layer(program);
 }
 
-std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options) {
+std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& problem, int order, const Target& target, const LoweringOptions& options) {
     const bool tiled = options.schedule ? options.schedule->tile_edges > 0 : !options.general;
     const Parts whole{Weights::where_used, {{}, program, {}, {}}};
     if (tiled && can_have_forms(program, target)) return {{Weights::where_used, split_forms(program)}};
@@ -122,7 +122,7 @@ std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& pr
         if (options.schedule && kernel_count(*options.schedule) > 1) user_error("schedule: on CPUs with tile_edges, all tasks are of kernel 0");
         return {std::move(cut)};
     }
-    std::vector<Parts> ways = ways_on_gpu(cut, problem, request.order, target, options);
+    std::vector<Parts> ways = ways_on_gpu(cut, problem, order, target, options);
     if (ways.empty() && options.schedule) user_error("schedule: tile_edges: no kernel for {} can make these weights in tiles", target.name);
     if (!options.schedule) ways.push_back(whole);
     return ways;
@@ -200,10 +200,10 @@ ScheduleKnobs knobs_for(const Parts& parts, const Target& target, const Schedule
 /// Forms that a kernel in front makes once an edge leave fewer multiply-adds to the channels, but take a load each: that pays where a
 /// third of the multiply-adds go, but not forward in float64 (docs/performance.md).
 Factoring best_factoring(const PathProgram& paths, DType dtype, const Request& request, const Target& target, const LoweringOptions& options) {
-    if (dtype == DType::float64 && request.order == 0) return Factoring::merged;
+    if (target.platform != Platform::cpu || options.general || (dtype == DType::float64 && request.order == 0)) return Factoring::merged;
     const auto program = [&](Factoring factoring) { return derivative(factor(paths, factoring, false, request.order), request); };
     const EdgeProgram merged = program(Factoring::merged);
-    if (options.general || !can_have_forms(merged, target)) return Factoring::merged;
+    if (!can_have_forms(merged, target)) return Factoring::merged;
     const LayerSplit forms = split_forms(program(Factoring::weights_first));
     const bool pays = 3 * count_operations(forms.main).channel < 2 * count_operations(merged).channel;
     return pays && !forms.tiles.empty() ? Factoring::weights_first : Factoring::merged;
@@ -240,7 +240,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
         result.kernels = std::move(kernels);
         result.tiles = target.platform == Platform::cpu ? std::move(parts.split.tiles) : operands_between(result.kernels, result.edge);
     };
-    for (const Parts& parts : ways_to_weights(result.edge, problem, request, target, options)) {
+    for (const Parts& parts : ways_to_weights(result.edge, problem, request.order, target, options)) {
         if (options.schedule) {
             result.schedule = *options.schedule;
             result.schedule.deterministic |= problem.deterministic;
