@@ -336,8 +336,9 @@ void TaskEmitter::statement(const Mul& node) {
 // nothing may be fused, neither products nor sums allow it.
 void TaskEmitter::statement(const Fma& node) {
     const Name a = vector_of(node.a);
-    if (const double* const factor = std::get_if<double>(&node.b); factor && *factor == 1) {
-        now_.registers[node.dst] = {compute_.add(a, vector_of(node.c), kernel_.lanes), {}};
+    if (const double* const factor = std::get_if<double>(&node.b); factor && std::abs(*factor) == 1) {
+        const Name c = vector_of(node.c);
+        now_.registers[node.dst] = {*factor == 1 ? compute_.add(a, c, kernel_.lanes) : compute_.subtract(c, a, kernel_.lanes), {}};
         return;
     }
     const Name b = vector_of(node.b), c = vector_of(node.c);

@@ -67,6 +67,10 @@ Name Elements::add(const Name& a, const Name& b, int width) const {
     return text_.value("fadd{} {} {}, {}", text_.contract ? " contract" : "", vector(width), a, b);
 }
 
+Name Elements::subtract(const Name& a, const Name& b, int width) const {
+    return text_.value("fsub{} {} {}, {}", text_.contract ? " contract" : "", vector(width), a, b);
+}
+
 Name Elements::at(const Name& pointer, std::int64_t offset) const {
     return offset == 0 ? pointer : text_.value("getelementptr {}, ptr {}, i64 {}", scalar(), pointer, offset);
 }

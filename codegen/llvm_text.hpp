@@ -74,6 +74,7 @@ class Elements {
     Name element(const Name& vector, int width, int index) const;
     Name insert(const Name& vector, int width, const Name& element, int index) const;
     Name add(const Name& a, const Name& b, int width) const;
+    Name subtract(const Name& a, const Name& b, int width) const;
 
     /// Pointer to element `offset` behind a pointer.
     Name at(const Name& pointer, std::int64_t offset) const;

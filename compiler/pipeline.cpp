@@ -197,15 +197,23 @@ ScheduleKnobs knobs_for(const Parts& parts, const Target& target, const Schedule
     return parts.weights == Weights::within_warps ? tile_knobs(knobs, order) : window_knobs(knobs, tiles_in_memory(parts.split.main));
 }
 
-/// Forms that a kernel in front makes once an edge leave fewer multiply-adds to the channels, but take a load each: that pays where a
-/// third of the multiply-adds go, but not forward in float64 (docs/performance.md).
+/// Vector instructions of an edge: what belongs to all channels takes one lane of them.
+std::int64_t vector_operations(const EdgeProgram& program, int lanes) {
+    const OperationCount count = count_operations(program);
+    return count.channel / lanes + count.once;
+}
+
+/// Forms that a kernel in front makes once an edge leave fewer multiply-adds to the channels, but take a load each: that was faster up to
+/// 0.776 of the operations and slower from 0.793 on (docs/performance.md).
 Factoring best_factoring(const PathProgram& paths, DType dtype, const Request& request, const Target& target, const LoweringOptions& options) {
-    if (target.platform != Platform::cpu || options.general || (dtype == DType::float64 && request.order == 0)) return Factoring::merged;
+    if (target.platform != Platform::cpu || options.general) return Factoring::merged;
     const auto program = [&](Factoring factoring) { return derivative(factor(paths, factoring, false, request.order), request); };
     const EdgeProgram merged = program(Factoring::merged);
     if (!can_have_forms(merged, target)) return Factoring::merged;
     const LayerSplit forms = split_forms(program(Factoring::weights_first));
-    const bool pays = 3 * count_operations(forms.main).channel < 2 * count_operations(merged).channel;
+    const int lanes = lanes_of(target, size_of(dtype));
+    const std::int64_t with = vector_operations(forms.before, lanes) + vector_operations(forms.main, lanes), without = vector_operations(merged, lanes);
+    const bool pays = 9 * with < 7 * without;
     return pays && !forms.tiles.empty() ? Factoring::weights_first : Factoring::merged;
 }
 

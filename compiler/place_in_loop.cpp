@@ -93,7 +93,7 @@ class Placer {
         const Block parts = in_parts(kernel_, body);
         for (int i = 0; i < static_cast<int>(parts.size()); ++i)
             for (const RegId id : mentions_of(parts[i]).reads) values_[id].reads.push_back(i);
-        for (const KernelStatement& statement : parts) place(statement);
+        for (const KernelStatement& statement : parts) place(statement), ++now_;
         for (RegId id = 0; id < static_cast<RegId>(values_.size()); ++id)
             if (values_[id].held && values_[id].carried) leave(id);
         return std::move(result_);
@@ -152,10 +152,9 @@ class Placer {
     }
 
     bool worth_a_register(RegId id, const std::vector<RegId>& pinned) const {
-        const int next = values_[id].next_read();
-        if (next == never) return false;
+        if (values_[id].next_read() == never) return false;
         const RegId victim = furthest(pinned);
-        return held_ < budget_ || (victim >= 0 && next < values_[victim].next_read());
+        return held_ < budget_ || (victim >= 0 && distance(values_[id]) < distance(values_[victim]));
     }
 
     void read_again(RegId id) {
@@ -176,7 +175,7 @@ class Placer {
         if (v.held && v.next_read() == never) return leave(id);
         if (v.held) return;
         const RegId victim = held_ < budget_ ? -1 : furthest(pinned);
-        const bool full = held_ >= budget_ && (victim < 0 || values_[victim].next_read() < v.next_read());
+        const bool full = held_ >= budget_ && (victim < 0 || distance(values_[victim]) < distance(v));
         if (v.next_read() == never || (full && can_save(id))) {
             if (v.carried || v.next_read() != never) save(id);
             return;
@@ -188,12 +187,18 @@ class Placer {
     // A word in scratch belongs to one lane: what one lane writes for all would need them to meet.
     bool can_save(RegId id) const { return values_[id].saved || !task_.registers[id].uniform; }
 
+    /// Statements to the next read. What has to be saved first counts as half as far: it would leave by a store and come back by a load.
+    double distance(const Number& v) const {
+        if (v.next_read() == never) return never;
+        return (v.next_read() - now_) * (v.saved ? 1.0 : 0.5);
+    }
+
     RegId furthest(const std::vector<RegId>& pinned) const {
         RegId best = -1;
         for (RegId id = 0; id < static_cast<RegId>(values_.size()); ++id) {
             const Number& v = values_[id];
             if (!v.held || v.resident || !can_save(id) || std::ranges::find(pinned, id) != pinned.end()) continue;
-            if (best < 0 || v.next_read() > values_[best].next_read()) best = id;
+            if (best < 0 || distance(v) > distance(values_[best])) best = id;
         }
         return best;
     }
@@ -224,7 +229,7 @@ class Placer {
 
     const Kernel& kernel_;
     const KernelTask& task_;
-    int budget_, held_ = 0;
+    int budget_, held_ = 0, now_ = 0;  ///< now: statements placed
     Scratch& scratch_;
     std::vector<Number> values_;
     Block result_;

@@ -11,7 +11,7 @@ namespace {
 
 /// Left for results that are there before an operand's register is free, for what code generation moves by a few instructions, and, where
 /// there are many, for masks of shuffles.
-int spare_registers(int registers) { return registers > 16 ? 10 : 5; }
+int spare_registers(int registers) { return registers > 16 ? 10 : 4; }
 
 bool is_straight(const Block& body) {
     return std::ranges::none_of(body, [](const KernelStatement& s) {

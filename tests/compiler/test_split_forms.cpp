@@ -78,7 +78,7 @@ TEST_CASE("forms: sums over lanes that only forms read stay in the lanes") {
     CHECK(partial == 3);
 }
 
-TEST_CASE("forms: on CPUs where a third of the multiply-adds go") {
+TEST_CASE("forms: on CPUs where two ninths of the operations go") {
     const auto factoring = [](const char* spec, int order) {
         return lowered(load_problem(FLASHTP_SOURCE_DIR "/examples/specs/" + std::string(spec)), order);
     };
@@ -90,8 +90,9 @@ TEST_CASE("forms: on CPUs where a third of the multiply-adds go") {
         CHECK(mace.kernels[0].name == fmt::format("flashtp_order{}_forms", order));
         CHECK(std::ranges::all_of(mace.schedule.tasks, [](const Task& task) { return task.channels_per_lane == 2; }));
         const Lowered sevennet = factoring("sevennet-l3i5.json:2", order);
-        CHECK(sevennet.schedule.factoring == "merged");
-        CHECK(sevennet.kernels.size() == 1);
+        const bool pays = order == 1;  // 0.76 of the operations; 0.84 and 0.81 at the others
+        CHECK(sevennet.schedule.factoring == (pays ? "weights_first" : "merged"));
+        CHECK(sevennet.kernels.size() == (pays ? 2 : 1));
     }
 }
 
