@@ -72,13 +72,17 @@ void TaskPrinter::operator()(const StageNext& s) {
 // All lanes take part in what windows do; then each team copies for its own iteration.
 void TaskPrinter::over_teams(const For& s) {
     over_teams_ = &s;
-    set_int(s.var, fmt::format("lane / {}", kernel_.lanes / s.teams));
+    const bool rounds = s.rounds > 1;
+    if (rounds) out_.verbatim("#pragma unroll\n");
+    if (rounds) out_.open(fmt::format("for (int round = 0; round < {}; round += {})", s.teams * s.rounds, s.teams));
+    set_int(s.var, fmt::format("lane / {}{}", kernel_.lanes / s.teams, rounds ? " + round" : ""));
     const auto is_read = [](const KernelStatement& statement) { return std::holds_alternative<WindowRead>(statement.node); };
     const auto copies = std::ranges::find_if_not(s.body, is_read);
     block({s.body.begin(), copies});
     out_.open(fmt::format("if ({} < {})", name(s.var), sum(s.end)));
     for (auto it = copies; it != s.body.end(); ++it) std::visit(*this, it->node);
     out_.close();
+    if (rounds) out_.close();
     over_teams_ = nullptr;
 }
 
@@ -110,7 +114,7 @@ void TaskPrinter::advance_windows(const Affine& position) {
     const std::string& any = windows_[static_cast<std::size_t>(read_windows_.front())];
     const int step = over_teams_ ? over_teams_->teams : 1;
     std::string first = sum(position);
-    if (over_teams_) first += " - " + name(over_teams_->var);
+    if (over_teams_) first += fmt::format(" - {}{}", name(over_teams_->var), over_teams_->rounds > 1 ? " + round" : "");
     out_.open(fmt::format("if ({}.ends<{}>({}))", any, step, first));
     for (const int w : read_windows_) out_.line(fmt::format("{}.advance<{}>({}, lane);", windows_[static_cast<std::size_t>(w)], step, first));
     out_.close();

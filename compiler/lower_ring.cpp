@@ -100,13 +100,19 @@ void TaskLowering::fill_edge(IntId stage, const Affine& position, Block& block) 
     copy_rows({position, s, e}, Affine::of(stage, ring_.edge_elements), block);
 }
 
+// A team of eight lanes copies a whole line of memory at a time: each line that an instruction touches takes a turn in shared memory.
+void TaskLowering::deal_to_teams(For& rows, std::int64_t count) const {
+    rows.teams = static_cast<int>(std::min<std::int64_t>(count, std::max(lanes_ / 8, 1)));
+    rows.rounds = static_cast<int>(count) / rows.teams;
+}
+
 // Stages of several edges have no bulk copies: the edges are dealt to teams of lanes.
 void TaskLowering::fill_edges(IntId stage, const Affine& first, Block& block) {
     const IntId count = builder_.new_int("edges"), k = builder_.new_int("k");
     emit(block, IntMin{count, Affine(stage_edges_), edges_left(first)});
     emit(block, StageFill{stage, 0});
     For edges{k, Affine(0), Affine::of(count), 1, {}};
-    if (lanes_ % stage_edges_ == 0) edges.teams = static_cast<int>(stage_edges_);
+    if (lanes_ % stage_edges_ == 0) deal_to_teams(edges, stage_edges_);
     const auto [s, e] = read_windows(first + Affine::of(k), edges.body);
     copy_rows({first + Affine::of(k), s, e}, Affine::of(stage, ring_.edge_elements * stage_edges_) + Affine::of(k, ring_.edge_elements), edges.body);
     emit(block, std::move(edges));

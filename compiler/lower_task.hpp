@@ -138,6 +138,7 @@ class TaskLowering {
     void wait_stage(const Affine& position, Block& block);
     void fill_stage(IntId stage, const Affine& first, Block& block, const std::function<void(Block&)>& with_tile);
     void fill_edge(IntId stage, const Affine& position, Block& block);
+    void deal_to_teams(For& rows, std::int64_t count) const;
     void fill_edges(IntId stage, const Affine& first, Block& block);
     std::pair<IntId, IntId> read_windows(const Affine& position, Block& block);
     /// Of an edge that is copied.

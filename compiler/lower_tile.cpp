@@ -129,7 +129,7 @@ void TaskLowering::fill_tile(const Affine& first, Block& block) {
     const IntId count = builder_.new_int("edges"), k = builder_.new_int("k"), e = builder_.new_int("e_fill");
     emit(block, IntMin{count, Affine(schedule_.tile_edges), edges_left(first)});
     For edges{k, Affine(0), Affine::of(count), 1, {}};
-    edges.teams = schedule_.tile_edges;
+    deal_to_teams(edges, schedule_.tile_edges);
     emit(edges.body, WindowRead{2, e, first + Affine::of(k)});
     for (const TileTerm& term : *terms_) {
         if (term.returned() || !tile_.shared.contains(term.tile.name)) continue;

@@ -49,7 +49,7 @@ template <class T>
 std::size_t Warp<T>::operator()(const LoopHead& s) {
     integer(s.loop->var) = value(s.loop->begin);
     loop_ends_[s.slot] = value(s.loop->end);
-    if (const int teams = s.loop->teams; teams && loop_ends_[s.slot] - integer(s.loop->var) > teams)
+    if (const int teams = s.loop->teams; teams && loop_ends_[s.slot] - integer(s.loop->var) > teams * s.loop->rounds)
         site_.fail(fmt::format("a loop over {} teams runs to {}", teams, loop_ends_[s.slot]));
     return integer(s.loop->var) < loop_ends_[s.slot] ? next_ : s.exit;
 }

@@ -234,10 +234,10 @@ struct EdgeProduct {
 };
 struct SyncWarp { friend bool operator==(const SyncWarp&, const SyncWarp&) = default; };
 
-/// With `teams` the lanes form that many teams of equal size, and iteration i runs on team i, for at most that many iterations: the
-/// body holds window reads, then puts and copies that are not in bulk.
+/// With `teams` the lanes form that many teams of equal size, and iteration i runs on team i % teams, for at most teams * rounds iterations:
+/// the body holds window reads, then puts and copies that are not in bulk.
 struct For {
-    IntId var; Affine begin, end; std::int64_t step = 1; Block body; int teams = 0;
+    IntId var; Affine begin, end; std::int64_t step = 1; Block body; int teams = 0, rounds = 1;
     bool operator==(const For&) const;
 };
 struct If { Affine a, b; Block body; bool operator==(const If&) const; };
@@ -250,7 +250,7 @@ struct KernelStatement {
     friend bool operator==(const KernelStatement&, const KernelStatement&) = default;
 };
 inline bool For::operator==(const For& o) const {
-    return var == o.var && begin == o.begin && end == o.end && step == o.step && body == o.body && teams == o.teams;
+    return var == o.var && begin == o.begin && end == o.end && step == o.step && body == o.body && teams == o.teams && rounds == o.rounds;
 }
 inline bool If::operator==(const If& o) const { return a == o.a && b == o.b && body == o.body; }
 

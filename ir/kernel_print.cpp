@@ -35,6 +35,7 @@ class Printer {
         integer("for ", s.var), affine(" = ", s.begin), affine(" .. ", s.end);
         if (s.step != 1) put(" step {}", s.step);
         if (s.teams) put(" by {} teams of lanes", s.teams);
+        if (s.rounds > 1) put(" in {} rounds", s.rounds);
     }
     void operator()(const If& s) { affine("if ", s.a), affine(" < ", s.b); }
 

@@ -114,6 +114,7 @@ void TaskVerifier::operator()(const IntLoad& s) {
 /// What teams of lanes may do apart from each other: no integer but the loop's own and those its windows give differs between them.
 void TaskVerifier::check_teams(const For& s) const {
     require(s.teams > 0 && s.teams <= kernel_.lanes && (s.teams & (s.teams - 1)) == 0, "a loop is dealt to a power of two of teams");
+    require(s.rounds > 0, "a loop over teams has rounds");
     require(s.begin == Affine(0) && s.step == 1, "a loop over teams counts from 0");
     bool copies = false;
     for (const KernelStatement& inner : s.body) {

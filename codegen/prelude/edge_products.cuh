@@ -56,19 +56,40 @@ __device__ __forceinline__ void multiply_and_put_quads(const TileRows<blocks, st
             }
 }
 
-// `tile` is where the matrix's columns begin in row 0. 32 edges at a time; rows beyond the last repeat it and are not written.
+// Where the rows of a lane begin, of the 16 that the warp takes next: `at` is known one turn before, as it comes from memory itself.
+struct RowsAhead {
+    const int* __restrict__ edge;
+    int end, at[2];
+
+    __device__ __forceinline__ void look_up(int p, int lane) {
+#pragma unroll
+        for (int row = 0; row < 2; ++row) at[row] = edge_at(edge, min(p + lane / 4 + 8 * row, end - 1));
+    }
+};
+
+// `tile` is where the matrix's columns begin in row 0. 16 edges at a time, while the next ones are loaded; rows beyond the last repeat it
+// and are not written.
 template <class M, int tile_pitch, int rows_pitch, int aligned, bool add, bool bias, int first = 0>
 __device__ __forceinline__ void edges_to_tile(float* tile, const float* __restrict__ rows, const int* __restrict__ edge, int begin, int end,
                                               const unsigned char* matrix, float factor, int lane) {
     constexpr int steps = (M::depth - first < 64 ? M::depth - first : 64) / 16, together = 4, left = M::width / 8 % together,
                   whole = M::width - 8 * left;
     const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (quad_place(lane % 8, 0) * M::pitch + first + lane / 8 % 2 * 8) * 2;
+    RowsAhead next{edge, end};
+    RowNumbers<steps> numbers;
+    const auto load = [&](int p) {
+        const auto row = [&](int at) { return rows + static_cast<long long>(at) * rows_pitch; };
+        numbers.template load<first, M::rows, rows_pitch % 2 == 0 ? 2 : 1>({row(next.at[0]), row(next.at[1])}, lane);
+        next.look_up(p + 16, lane);
+    };
+    if (begin >= end) return;
+    next.look_up(begin, lane);
+    load(begin);
 #pragma unroll 1
-    for (int p = begin; p < end; p += 32) {
-        TileRows<2, steps> fragments;
-        fragments.template load<first, M::rows, rows_pitch % 2 == 0 ? 2 : 1>(
-            [&](int r) { return rows + static_cast<long long>(edge_at(edge, min(p + r, end - 1))) * rows_pitch; }, exponent_of<M>(matrix),
-            factor, lane);
+    for (int p = begin; p < end; p += 16) {
+        TileRows<1, steps> fragments;
+        fragments.halve(0, numbers, exponent_of<M>(matrix), factor);
+        if (p + 16 < end) load(p + 16);
         const auto put = [&](int r, int c, float4 v) {
             if (p + r >= end) return;
             if constexpr (bias && first == 0) {
@@ -87,12 +108,24 @@ __device__ __forceinline__ void edges_to_tile(float* tile, const float* __restri
 
 // ---- to the layer's rows ------------------------------------------------------------------------------------------------------
 
-// Adds the products with 64 columns from `first` on, and all after them, to `count` fragments of results.
-template <class M, int result, int count, int aligned, int first, class RowOf>
-__device__ __forceinline__ void add_columns(float (&total)[count][4], RowOf row_of, const unsigned char* matrix, float factor, int lane) {
-    constexpr int steps = (M::width - first < 64 ? M::width - first : 64) / 16;
-    TileRows<1, steps> fragments;
-    fragments.template load<first, M::columns, aligned, true>(row_of, exponent_of<M>(matrix), factor, lane);
+// Columns of the tile are worked on 64 at a time.
+template <class M, int first>
+constexpr int steps_from = (M::width - first < 64 ? M::width - first : 64) / 16;
+
+// Adds the products with the columns that `numbers` holds, those from `first` on, and with all after them, to `count` fragments of results.
+// Leaves the first columns of the rows `following` in `numbers`.
+template <class M, int result, int count, int aligned, int first = 0>
+__device__ __forceinline__ void add_columns(float (&total)[count][4], RowNumbers<steps_from<M, first>>& numbers, const float* const (&row)[2],
+                                            const float* const (&following)[2], RowNumbers<steps_from<M, 0>>& first_numbers,
+                                            const unsigned char* matrix, float factor, int lane) {
+    TileRows<1, steps_from<M, first>> fragments;
+    fragments.halve(0, numbers, exponent_of<M>(matrix), factor);
+    constexpr bool more = first + 64 < M::width;
+    RowNumbers<more ? steps_from<M, more ? first + 64 : 0> : 1> next;
+    if constexpr (more)
+        next.template load<first + 64, M::columns, aligned, true>(row, lane);
+    else
+        first_numbers.template load<0, M::columns, aligned, true>(following, lane);
     const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (quad_place(lane % 8, lane / 8 % 2) + first) * M::pitch * 2;
     float sum[count][1][4] = {};
     multiply_fragments<M, true, false>(sum, fragments, pieces, result);
@@ -100,7 +133,7 @@ __device__ __forceinline__ void add_columns(float (&total)[count][4], RowOf row_
     for (int n = 0; n < count; ++n)
 #pragma unroll
         for (int i = 0; i < 4; ++i) total[n][i] = fmaf(sum[n][0][i], fragments.back[0][i / 2], total[n][i]);
-    if constexpr (first + 64 < M::width) add_columns<M, result, count, aligned, first + 64>(total, row_of, matrix, factor, lane);
+    if constexpr (more) add_columns<M, result, count, aligned, first + 64>(total, next, row, following, first_numbers, matrix, factor, lane);
 }
 
 // 16 edges and at most 64 hidden channels at a time.
@@ -108,21 +141,27 @@ template <class M, int tile_pitch, int rows_pitch, int aligned, int result = 0>
 __device__ __forceinline__ void edges_to_rows(float* rows, const float* __restrict__ tile, const int* __restrict__ edge, int begin, int end,
                                               const unsigned char* matrix, float factor, int lane) {
     constexpr int count = (M::depth - result < 64 ? M::depth - result : 64) / 8;
+    const auto row = [&](int position) { return tile + static_cast<long long>(min(position, end - 1)) * tile_pitch; };
+    const int g = lane / 4;
+    if (begin >= end) return;
+    RowNumbers<steps_from<M, 0>> numbers;
+    numbers.template load<0, M::columns, aligned, true>({row(begin + g), row(begin + g + 8)}, lane);
 #pragma unroll 1
     for (int p = begin; p < end; p += 16) {
+        RowsAhead to{edge, end};
+        to.look_up(p, lane);
         float total[count][4] = {};
-        add_columns<M, result, count, aligned, 0>(
-            total, [&](int r) { return tile + static_cast<long long>(min(p + r, end - 1)) * tile_pitch; }, matrix, factor, lane);
+        add_columns<M, result, count, aligned>(total, numbers, {row(p + g), row(p + g + 8)}, {row(p + g + 16), row(p + g + 24)}, numbers, matrix,
+                                               factor, lane);
 #pragma unroll
-        for (int row = 0; row < 2; ++row) {
-            const int position = p + lane / 4 + 8 * row;
-            if (position >= end) continue;
-            float* const to = rows + static_cast<long long>(edge_at(edge, position)) * rows_pitch;
+        for (int half = 0; half < 2; ++half) {
+            if (p + g + 8 * half >= end) continue;
+            float* const at = rows + static_cast<long long>(to.at[half]) * rows_pitch;
 #pragma unroll
             for (int n = 0; n < count; ++n) {
                 const int k = result + 8 * n + lane % 4 * 2;
-                const float pair[2] = {total[n][2 * row], total[n][2 * row + 1]};
-                add_numbers<2, M::rows, rows_pitch>(to + k, pair, M::rows - k);
+                const float pair[2] = {total[n][2 * half], total[n][2 * half + 1]};
+                add_numbers<2, M::rows, rows_pitch>(at + k, pair, M::rows - k);
             }
         }
     }
@@ -192,27 +231,39 @@ __device__ __forceinline__ void edges_to_matrix(float* matrix, const float* __re
                                                 const int* __restrict__ edge, int begin, int end, float factor, int lane) {
     constexpr int left = hidden - first < 64 ? hidden - first : 64, rows_count = (left + 15) / 16, count = (columns + 7) / 8;
     const int g = lane / 4, t = lane % 4;
-    float total[rows_count][count][4] = {};
-#pragma unroll 1
-    for (int p = begin; p < end; p += 16) {
+    const auto position = [&](int p, int k) { return p + 2 * t + k % 2 + k / 2 * 8; };
+    float total[rows_count][count][4] = {}, a[2 * rows_count][4], b[count][4];
+    int at[4];  // of the rows that are loaded next
+    const auto look_up = [&](int p) {
+#pragma unroll
+        for (int k = 0; k < 4; ++k) at[k] = edge_at(edge, min(position(p, k), end - 1));
+    };
+    const auto load = [&](int p) {
         const float *tile_row[4], *layer_row[4];
         bool exists[4];
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
-            const int position = p + 2 * t + k % 2 + k / 2 * 8;
-            exists[k] = position < end;
-            tile_row[k] = tile + static_cast<long long>(min(position, end - 1)) * tile_pitch;  // times zero
-            if constexpr (rows_pitch > 0) layer_row[k] = exists[k] ? rows + static_cast<long long>(edge_at(edge, position)) * rows_pitch : nullptr;
+            exists[k] = position(p, k) < end;
+            tile_row[k] = tile + static_cast<long long>(min(position(p, k), end - 1)) * tile_pitch;  // times zero
+            if constexpr (rows_pitch > 0) layer_row[k] = exists[k] ? rows + static_cast<long long>(at[k]) * rows_pitch : nullptr;
         }
-        float a[2 * rows_count][4], b[count][4];
-        if constexpr (rows_pitch > 0)
-            load_columns<2 * rows_count, first, hidden, rows_pitch>(a, layer_row, g);
-        else
-            ones(a, exists, g);
         load_columns<count, 0, columns, aligned, true>(b, tile_row, g);
+        if constexpr (rows_pitch > 0) {
+            load_columns<2 * rows_count, first, hidden, rows_pitch>(a, layer_row, g);
+            look_up(p + 16);
+        } else {
+            ones(a, exists, g);
+        }
+    };
+    if (begin >= end) return;
+    if constexpr (rows_pitch > 0) look_up(begin);
+    load(begin);
+#pragma unroll 1
+    for (int p = begin; p < end; p += 16) {
         u32 a_high[2 * rows_count][2], a_low[2 * rows_count][2], b_high[count][2], b_low[count][2];
         const int shift = halve_columns(a_high, a_low, a) + halve_columns(b_high, b_low, b);
         const float back = factor * power_of_two(-shift);
+        if (p + 16 < end) load(p + 16);
 #pragma unroll
         for (int n = 0; n < count; ++n) {
             float sum[rows_count][4] = {};

@@ -133,52 +133,62 @@ __device__ __forceinline__ float greatest_of_quad(float v) {
     return fmaxf(v, __shfl_xor_sync(everyone, v, 2));
 }
 
-// Rows of a tile as fragments, `steps` times 16 summands from `first` on of `count`; and what undoes the scale of each row.
+// What a lane has of 16 rows before they are halved, `steps` times 16 summands: loaded ahead, so that nothing waits for memory.
+template <int steps>
+struct RowNumbers {
+    float2 v[steps][4];
+
+    // Summands from `first` on of `count`; `row` is where rows g and g + 8 begin, at `aligned` numbers. In `quads` a lane's summands of a
+    // step are neighbours, see quad_place.
+    template <int first, int count, int aligned, bool quads = false>
+    __device__ __forceinline__ void load(const float* const (&row)[2], int lane) {
+        const int t = lane % 4;
+#pragma unroll
+        for (int step = 0; step < steps; ++step)
+#pragma unroll
+            for (int part = 0; part < 4; ++part) {
+                const int n = first + 16 * step + (quads ? part / 2 * 2 + 4 * t : part / 2 * 8 + 2 * t);
+                constexpr int end = first + 16 * steps;
+                if (quads && aligned >= 4 && end <= count) {
+                    const float4 four = *reinterpret_cast<const float4*>(row[part % 2] + n - part / 2 * 2);
+                    v[step][part] = part / 2 ? float2{four.z, four.w} : float2{four.x, four.y};
+                } else {
+                    v[step][part] = aligned >= 2 && end <= count ? *reinterpret_cast<const float2*>(row[part % 2] + n) : pair_at(row[part % 2], n, count);
+                }
+            }
+    }
+};
+
+// Rows of a tile as fragments, `steps` times 16 summands; and what undoes the scale of each row.
 template <int blocks, int steps>
 struct TileRows {
     Edges edges[blocks][steps];
     float back[blocks][2];
 
-    // row_of(i) is where row i begins, at `aligned` numbers. In `quads` a lane's summands of a step are neighbours, see quad_place.
-    template <int first, int count, int aligned, bool quads = false, class RowOf>
-    __device__ __forceinline__ void load(RowOf row_of, int exponent, float factor, int lane) {
-        const int g = lane / 4, t = lane % 4;
+    __device__ __forceinline__ void halve(int block, const RowNumbers<steps>& numbers, int exponent, float factor) {
+        float greatest[2] = {0, 0}, scale[2];
 #pragma unroll
-        for (int block = 0; block < blocks; ++block) {
-            const float* const row_at[2] = {row_of(16 * block + g), row_of(16 * block + g + 8)};
-            float2 v[steps][4];
-            float greatest[2] = {0, 0};
+        for (int step = 0; step < steps; ++step)
 #pragma unroll
-            for (int step = 0; step < steps; ++step)
-#pragma unroll
-                for (int part = 0; part < 4; ++part) {
-                    const float* const row = row_at[part % 2];
-                    const int n = first + 16 * step + (quads ? part / 2 * 2 + 4 * t : part / 2 * 8 + 2 * t);
-                    if (quads && aligned >= 4 && first + 16 * step + 16 <= count) {
-                        const float4 four = *reinterpret_cast<const float4*>(row + n - part / 2 * 2);
-                        v[step][part] = part / 2 ? float2{four.z, four.w} : float2{four.x, four.y};
-                    } else {
-                        v[step][part] = aligned >= 2 && first + 16 * step + 16 <= count ? *reinterpret_cast<const float2*>(row + n) : pair_at(row, n, count);
-                    }
-                    greatest[part % 2] = fmaxf(greatest[part % 2], fmaxf(fabsf(v[step][part].x), fabsf(v[step][part].y)));
-                }
-            float scale[2];
-#pragma unroll
-            for (int row = 0; row < 2; ++row) {
-                const int shift = shift_of(greatest_of_quad(greatest[row]));
-                scale[row] = normal_power(shift);
-                back[block][row] = factor * power_of_two(exponent - shift);
+            for (int part = 0; part < 4; ++part) {
+                const float2 pair = numbers.v[step][part];
+                greatest[part % 2] = fmaxf(greatest[part % 2], fmaxf(fabsf(pair.x), fabsf(pair.y)));
             }
 #pragma unroll
-            for (int step = 0; step < steps; ++step)
-#pragma unroll
-                for (int part = 0; part < 4; ++part) {
-                    const float2 pair = v[step][part];
-                    const Halves both = halves(pair.x * scale[part % 2], pair.y * scale[part % 2]);
-                    edges[block][step].high[part] = both.high;
-                    edges[block][step].low[part] = both.low;
-                }
+        for (int row = 0; row < 2; ++row) {
+            const int shift = shift_of(greatest_of_quad(greatest[row]));
+            scale[row] = normal_power(shift);
+            back[block][row] = factor * power_of_two(exponent - shift);
         }
+#pragma unroll
+        for (int step = 0; step < steps; ++step)
+#pragma unroll
+            for (int part = 0; part < 4; ++part) {
+                const float2 pair = numbers.v[step][part];
+                const Halves both = halves(pair.x * scale[part % 2], pair.y * scale[part % 2]);
+                edges[block][step].high[part] = both.high;
+                edges[block][step].low[part] = both.low;
+            }
     }
 };
 
@@ -257,8 +267,13 @@ __device__ __forceinline__ void multiply_from(float* to, const float* from, cons
     constexpr int steps = (summands - first < 64 ? summands - first : 64) / 16;
     constexpr bool add_here = add || first > 0, with_bias = bias && first == 0;
     TileRows<blocks, steps> rows;
-    rows.template load<first, transposed ? M::columns : M::rows, 2>([&](int r) { return from + r * from_pitch; }, exponent_of<M>(matrix), factor,
-                                                                       lane);
+#pragma unroll
+    for (int block = 0; block < blocks; ++block) {
+        const float* const row = from + (16 * block + lane / 4) * from_pitch;
+        RowNumbers<steps> numbers;
+        numbers.template load<first, transposed ? M::columns : M::rows, 2>({row, row + 8 * from_pitch}, lane);
+        rows.halve(block, numbers, exponent_of<M>(matrix), factor);
+    }
     __syncwarp();  // `to` may lie over `from`
     multiply_all<M, 4, first, transposed>(rows, matrix, lane, [&](int r, int c, float2 v) {
         float2* const at = reinterpret_cast<float2*>(to + r * to_pitch + c);
