@@ -71,8 +71,8 @@ void TaskPrinter::operator()(const TileProduct& s) {
     if (!dialect_.threads) internal_error("kernel {}: products over tiles are for threads of a warp", kernel_.name);
     const std::int64_t offset = matrix_offset(task_, s.matrix);
     const BlockMatrix& matrix = task_.matrices[static_cast<std::size_t>(s.matrix)];
-    out_.line(fmt::format("warp::multiply<{}, {}, {}, {}, {}, {}, {}>({}, {}, matrices + {}, {}, lane);", matrix_type(matrix), s.tile,
-                          s.to_pitch, s.from_pitch, s.transposed, s.add, s.bias, shared_[static_cast<std::size_t>(s.to)],
+    out_.line(fmt::format("warp::multiply<{}, {}, {}, {}, {}>({}, {}, matrices + {}, {}, lane);", matrix_type(matrix), s.tile,
+                          s.to_pitch, s.from_pitch, s.bias, shared_[static_cast<std::size_t>(s.to)],
                           shared_[static_cast<std::size_t>(s.from)], offset, c_literal(s.factor, DType::float32)));
 }
 

@@ -275,11 +275,11 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
 
 // A block's matrices take as much shared memory as half of its warps, so that one block with many warps a multiprocessor is best; and
 // its warps take more rows, as loading the matrices takes the time of some edges.
-ScheduleKnobs tile_knobs(ScheduleKnobs knobs, int order) {
+ScheduleKnobs tile_knobs(ScheduleKnobs knobs) {
     knobs.tile_edges = 16;
     knobs.tile_columns = 128;
-    knobs.stage_bytes = order == 0 ? 3072 : 2048;
-    knobs.warps_per_block = order == 0 ? 12 : 8;  // in whole rounds of the four schedulers
+    knobs.stage_bytes = 3072;
+    knobs.warps_per_block = 12;  // in whole rounds of the four schedulers
     knobs.min_blocks = 1;
     knobs.rows_per_warp = 4;
     return knobs;

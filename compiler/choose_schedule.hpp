@@ -37,7 +37,7 @@ std::optional<ScheduleKnobs> with_less_shared_memory(ScheduleKnobs);
 
 ScheduleKnobs default_knobs(const Target&, const Request&, DType compute, SizeClass = SizeClass::large);
 /// The same for a kernel that makes tiles of weights by tensor cores.
-ScheduleKnobs tile_knobs(ScheduleKnobs, int order);
+ScheduleKnobs tile_knobs(ScheduleKnobs);
 /// The same for a kernel that finds these tiles of weights in memory.
 ScheduleKnobs window_knobs(ScheduleKnobs, const std::vector<Operand>& tiles);
 

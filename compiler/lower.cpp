@@ -67,18 +67,13 @@ BufferId BufferTable::named(const std::string& name) const {
     return static_cast<BufferId>(found - buffers.begin());
 }
 
-BufferTable::BufferTable(const EdgeProgram& program, DType dtype, bool convolution, const std::vector<TileTerm>* terms) {
+BufferTable::BufferTable(const EdgeProgram& program, DType dtype, bool convolution, const TileTerm* term) {
     for (const Operand& operand : program.operands) {
-        of_operand_.push_back(terms && operand.tile ? -1 : static_cast<BufferId>(buffers.size()));
+        of_operand_.push_back(term && operand.tile ? -1 : static_cast<BufferId>(buffers.size()));
         if (of_operand_.back() >= 0) add_operand(operand, dtype);
     }
-    const auto add_new = [&](const Operand& operand) {
-        if (std::ranges::find(buffers, operand.name, &Buffer::name) == buffers.end()) add_operand(operand, dtype);
-    };
-    for (const TileTerm& term : terms ? *terms : std::vector<TileTerm>()) {
-        add_new(term.rows), add_new(term.matrix);
-        if (term.bias) add_new(*term.bias);
-    }
+    if (term) add_operand(term->rows, dtype), add_operand(term->matrix, dtype);
+    if (term && term->bias) add_operand(*term->bias, dtype);
     if (!convolution) return;
     index_ = static_cast<BufferId>(buffers.size());
     for (const char* name : {"row_ptr", "sender", "edge"}) {
@@ -132,7 +127,7 @@ std::vector<Kernel> kernels_without_tasks(const Schedule& schedule, const Target
 enum class Others { any, in_parts, none };
 
 std::vector<Kernel> lower_tasks(const EdgeProgram& program, const Schedule& schedule, const Target& target, const KernelInfo& info,
-                                const std::vector<TileTerm>* terms, Others others, PartialSums& parts) {
+                                const TileTerm* term, Others others, PartialSums& parts) {
     std::vector<Kernel> kernels = kernels_without_tasks(schedule, target, info);
     // Of all tasks together: it makes no difference to an output which kernel adds to it.
     const std::vector<Nest> nests = build_nests(program, schedule);
@@ -141,21 +136,17 @@ std::vector<Kernel> lower_tasks(const EdgeProgram& program, const Schedule& sche
     if (others == Others::in_parts) parts = keep_parts(program, nests, kernels.front().lanes, modes);
     if (others == Others::none)
         for (StoreModes& of_task : modes) std::ranges::fill(of_task, StoreMode::store);
-    BufferTable buffers(program, info.dtype, program.is_convolution(), terms);
+    BufferTable buffers(program, info.dtype, program.is_convolution(), term);
     for (const PartialSum& sum : parts.sums) buffers.add_operand(sum.parts, info.dtype);
     for (std::size_t t = 0; t < nests.size(); ++t) {
         Kernel& kernel = kernels[static_cast<std::size_t>(schedule.tasks[t].kernel)];
-        TaskLowering lowering(nests[t], schedule, target, {modes[t], parts.places[t]}, buffers, kernel.lanes, info.compute, terms);
+        TaskLowering lowering(nests[t], schedule, target, {modes[t], parts.places[t]}, buffers, kernel.lanes, info.compute, term);
         kernel.tasks.push_back(lowering.run(fmt::format("task{}", t), path_comments(schedule.tasks[t], info)));
         kernel.shared_elements = std::max(kernel.shared_elements, lowering.shared_elements());
-        kernel.windows = target.platform == Platform::cuda && !terms && std::ranges::any_of(program.operands, &Operand::tile);
+        kernel.windows = target.platform == Platform::cuda && !term && std::ranges::any_of(program.operands, &Operand::tile);
         if (lowering.uses_ring()) kernel.stages = schedule.ring.stages;
     }
     describe_outputs(program, nests, modes, parts, buffers);
-    for (const TileTerm& term : terms ? *terms : std::vector<TileTerm>()) {
-        Buffer& rows = buffers.buffers[static_cast<std::size_t>(buffers.named(term.rows.name))];
-        if (term.returned()) rows.zeroed = rows.shared_rows = true;
-    }
     // Windows begin and end within receivers, whose rows are added up.
     if (kernels.front().windows)
         for (Buffer& buffer : buffers.buffers)
@@ -200,10 +191,10 @@ Kernel lower_first_sum(PartialSum& sum, const Target& target, const KernelInfo& 
 }  // namespace
 
 std::vector<Kernel> lower_to_kernels(const EdgeProgram& program, const Schedule& schedule, const Target& target,
-                                     const KernelInfo& info, const std::vector<TileTerm>* terms) {
+                                     const KernelInfo& info, const TileTerm* term) {
     PartialSums parts;
     const Others others = schedule.deterministic && target.platform != Platform::cpu ? Others::in_parts : Others::any;
-    std::vector<Kernel> kernels = lower_tasks(program, schedule, target, info, terms, others, parts);
+    std::vector<Kernel> kernels = lower_tasks(program, schedule, target, info, term, others, parts);
     for (PartialSum& sum : parts.sums) {
         if (sum.by_range()) kernels.push_back(lower_first_sum(sum, target, info));
         kernels.push_back(lower_sum(sum, target, info));

@@ -25,8 +25,8 @@ Kernel empty_kernel(const KernelInfo&, const Target&);
 /// Takes no decision: loops, placements and copies follow from the schedule and the program. The kernels run one after the other over
 /// memory that is zeroed once, before the first: what several of them write, each adds. Parts of sums (compiler/partial_sums.hpp) are
 /// operands besides those of the program, and the last kernels add them up.
-/// With products of a layer, they make tiles of weights themselves.
+/// With the product that makes the weights, warps make them in tiles of their own.
 std::vector<Kernel> lower_to_kernels(const EdgeProgram&, const Schedule&, const Target&, const KernelInfo&,
-                                     const std::vector<TileTerm>* terms = nullptr);
+                                     const TileTerm* term = nullptr);
 
 }  // namespace flashtp

@@ -25,7 +25,7 @@ std::int64_t columns_within(std::int64_t bytes, std::int64_t hidden, std::int64_
 using Terms = std::vector<const TileTerm*>;
 
 const Operand& result_of(const TileTerm& term) {
-    return term.result == TileTerm::weights ? term.tile : term.returned() ? term.rows : term.matrix;
+    return term.result == TileTerm::weights ? term.tile : term.result == TileTerm::rows_gradient ? term.rows : term.matrix;
 }
 
 class EdgeProductLowering {

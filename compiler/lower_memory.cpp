@@ -223,7 +223,7 @@ void TaskLowering::store_outputs(int depth, const std::vector<int>& statements, 
 
 void TaskLowering::store_copy(ValueId value, int copy, Block& block) {
     Store node;
-    node.to = in_tile(value) ? tile_access(value, copy) : access(value, copy, block);
+    node.to = access(value, copy, block);
     for (int k = 0; k < program_.values[value].components; ++k) node.src.push_back(reg(value, k, copy));
     node.mode = modes_[value];
     emit(block, std::move(node));
@@ -359,9 +359,8 @@ void TaskLowering::plan_staging() {
     }
     // While edges are worked on the buffer is free for their sums over lanes.
     sums_elements_ = most_sums_scratch();
-    const std::int64_t staging = (std::max({loads, stores, sums_elements_, place_returned(-1)}) + 3) / 4 * 4;
+    const std::int64_t staging = (std::max({loads, stores, sums_elements_}) + 3) / 4 * 4;
     if (staging > 0) staging_ = builder_.new_shared("staging", shared_elements_, staging);
-    place_returned(shared_elements_);
     shared_elements_ += staging;
     if (reduce_elements_ > 0) reduce_buffer_ = builder_.new_shared("reduce", shared_elements_, 2 * reduce_elements_);
     shared_elements_ += 2 * reduce_elements_;

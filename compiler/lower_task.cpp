@@ -9,9 +9,9 @@
 namespace flashtp {
 
 TaskLowering::TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const TaskOutputs& outputs,
-                           BufferTable& buffers, int lanes, DType compute, const std::vector<TileTerm>* terms)
+                           BufferTable& buffers, int lanes, DType compute, const TileTerm* term)
     : nest_(nest), program_(nest.program()), schedule_(schedule), target_(target), modes_(outputs.modes), parts_(outputs.parts),
-      buffers_(buffers), lanes_(lanes), compute_(compute), loaded_(nest.program().values.size()), stored_(nest.program().values.size()), terms_(terms) {
+      buffers_(buffers), lanes_(lanes), compute_(compute), loaded_(nest.program().values.size()), stored_(nest.program().values.size()), term_(term) {
     const Task& task = nest.task();
     const std::int64_t channels = channels_of(task);
     chunk_channels_ = std::min<std::int64_t>(channels, std::int64_t{lanes} * task.channels_per_lane);
@@ -216,7 +216,6 @@ void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Bloc
     if (schedule_.prefetch > 0) prefetch_rows(statements, Affine::of(position), Affine::of(last_) + Affine(-1), edges.body);
     if (tiled()) enter_tile(position, edges.body);
     region(depth + 1, statements, edges.body);
-    if (tiled()) leave_edge_of_tile(position, edges.body);
     if (uses_ring()) leave_slot(position, edges.body);
     if (tiled()) leave_tile(edges.body);
     emit(block, std::move(edges));

@@ -21,8 +21,8 @@ namespace flashtp {
 /// Buffers of the kernel that its tasks share; tables are added as tasks need them.
 class BufferTable {
   public:
-    /// With products of the layer, tiles are no buffers, and what the products read and write is.
-    BufferTable(const EdgeProgram& program, DType dtype, bool convolution, const std::vector<TileTerm>* terms = nullptr);
+    /// With the product that makes weights, these are no buffer, and what it reads is.
+    BufferTable(const EdgeProgram& program, DType dtype, bool convolution, const TileTerm* term = nullptr);
 
     BufferId operand(OperandId id) const { return of_operand_[static_cast<std::size_t>(id)]; }
     BufferId named(const std::string& name) const;
@@ -40,15 +40,12 @@ class BufferTable {
     std::vector<BufferId> of_operand_;  ///< -1: a tile
 };
 
-/// Tiles of weights and of the layer's rows in shared memory, by operand.
+/// The tile of weights and that of the layer's rows in shared memory.
 struct TilePlan {
-    std::map<std::string, SharedId> shared;
-    std::map<std::string, MatrixId> matrices;
-    std::set<std::string> fetched, returned;  ///< the layer's rows
+    SharedId weights = -1, rows = -1;
     std::map<std::int64_t, std::int64_t> columns;  ///< of a value's first channel, by its place in the operand's row
     std::int64_t pitch = 0, row_pitch = 0;         ///< of weights, and of the layer's rows
-    IntId row = -1, end = -1;                      ///< of the edge at hand; the position after the tile's last edge
-    bool in_place = false;                         ///< gradients of weights are stored where the weights were
+    IntId row = -1;                                ///< of the edge at hand
 };
 
 /// How the outputs of a task leave it.
@@ -60,7 +57,7 @@ struct TaskOutputs {
 class TaskLowering {
   public:
     TaskLowering(const Nest& nest, const Schedule& schedule, const Target& target, const TaskOutputs& outputs, BufferTable& buffers,
-                 int lanes, DType compute, const std::vector<TileTerm>* terms = nullptr);
+                 int lanes, DType compute, const TileTerm* term = nullptr);
 
     KernelTask run(std::string name, std::vector<std::string> comments);
     /// Elements of shared memory the task needs.
@@ -158,17 +155,12 @@ class TaskLowering {
     void place_fetched();
     std::int64_t edges_done_with() const;
     SharedId new_tile(const std::string& name, std::int64_t pitch);
-    std::int64_t place_returned(std::int64_t offset);
-    void add_matrix(const TileTerm&);
+    void add_matrix();
     Access tile_access(ValueId value, int copy) const;
     void begin_tile(const Affine& first, const Affine& last, Block& block);
     void fill_tile(const Affine& first, Block& block);
     void fill_next_tile(const Affine& first, Block& block);
     void enter_tile(IntId position, Block& block);
-    void load_tile(Block& block);
-    bool returns() const;
-    void leave_edge_of_tile(IntId position, Block& block);
-    void return_tile(IntId position, Block& block);
     void leave_tile(Block& block);
     Affine edges_left(const Affine& first) const;
 
@@ -205,7 +197,7 @@ class TaskLowering {
     IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1, range_ = -1;
     std::map<int, IntId> axis_;          // loop variable of an axis class
 
-    const std::vector<TileTerm>* terms_;  ///< of the layer, where weights have a tile
+    const TileTerm* term_;  ///< what makes the weights, where they have a tile
     TilePlan tile_;
     RingPlan ring_;
     std::int64_t stage_edges_ = 1;       // edges of a ring stage

@@ -56,7 +56,7 @@ std::vector<Operand> operands_between(const std::vector<Kernel>& kernels, const 
 }
 
 /// Who makes the weights of a layer, and where they are: each is used where it is made; or kernels in front make those of many edges at
-/// a time, and kernels behind take their gradients; or the convolution's own warps make those of a few.
+/// a time, and kernels behind take their gradients; or the convolution's own warps make those of a few, which nobody else wants.
 enum class Weights { where_used, between_kernels, within_warps };
 
 /// A program whole, or cut at the weights of a layer.
@@ -66,7 +66,8 @@ struct Parts {
     std::vector<TileTerm> terms = {};  ///< on GPUs
 };
 
-/// Whether a warp can make weights of its tasks: channels are the only axis of all values, so that there is a ring.
+/// Whether a warp can make weights of its tasks, and that is all there is to do: channels are the only axis of all values, so that there
+/// is a ring.
 bool fits_warps(const Parts& parts, const Target& target) {
     const EdgeProgram& main = parts.split.main;
     const bool channels = std::ranges::all_of(main.values, [&](const Value& v) {
@@ -75,14 +76,7 @@ bool fits_warps(const Parts& parts, const Target& target) {
         const bool weight = main.operands[v.binding->operand].tile;
         return v.extents.size() <= 1 && !view.pair && (!weight || (v.extents.size() == 1 && view.axes[0].stride == 1));
     });
-    const auto sums_edges = [](const TileTerm& term) { return term.result == TileTerm::matrix_gradient; };
-    // A matrix in shared memory has room for one bias.
-    const auto second_bias = [&](const TileTerm& term) {
-        const auto same = [&](const TileTerm& t) { return t.bias && term.bias && t.matrix.name == term.matrix.name; };
-        return std::ranges::count_if(parts.terms, same) > 1;
-    };
-    return channels && target.copy != CopyMechanism::plain && std::ranges::none_of(parts.terms, second_bias) &&
-           std::ranges::none_of(parts.terms, sums_edges);
+    return channels && target.copy != CopyMechanism::plain && parts.terms.size() == 1 && parts.terms.front().result == TileTerm::weights;
 }
 
 bool fits_warps(const Schedule& schedule) {
@@ -91,7 +85,7 @@ bool fits_warps(const Schedule& schedule) {
 }
 
 /// Ways to make the weights on a GPU by tensor cores, the best one first. Gradients are added up in no fixed order.
-std::vector<Parts> ways_on_gpu(const Parts& cut, const Problem& problem, int order, const Target& target, const LoweringOptions& options) {
+std::vector<Parts> ways_on_gpu(const Parts& cut, const Problem& problem, const Target& target, const LoweringOptions& options) {
     const bool products = problem.dtype == DType::float32 && target.compute_capability >= least_capability_of_products;
     const std::optional<std::vector<TileTerm>> terms = tile_terms(cut.split);
     if (!products || !terms || !cut.split.main.is_convolution()) return {};
@@ -99,11 +93,9 @@ std::vector<Parts> ways_on_gpu(const Parts& cut, const Problem& problem, int ord
     const int wanted = options.schedule ? options.schedule->tile_edges : options.knobs ? options.knobs->tile_edges : 0;
     const bool fits = fits_warps(within, target) && wanted <= most_edges_of_a_warp && (!options.schedule || fits_warps(*options.schedule));
     const bool any_between = !problem.deterministic && (wanted == 0 || wanted > most_edges_of_a_warp);
-    const auto gradient = [](const TileTerm& term) { return term.result != TileTerm::weights; };
     std::vector<Parts> ways;
-    if (fits && !(problem.deterministic && std::ranges::any_of(*terms, gradient))) ways.push_back(std::move(within));
-    // Beyond backward a warp's tasks are too large for tiles beside them.
-    if (any_between) ways.insert(order >= 2 ? ways.begin() : ways.end(), std::move(between));
+    if (fits) ways.push_back(std::move(within));
+    if (any_between) ways.push_back(std::move(between));
     return ways;
 }
 
@@ -112,7 +104,7 @@ bool can_have_forms(const EdgeProgram& program, const Target& target) {
     return target.platform == Platform::cpu && program.is_convolution() && !has_layer(program);
 }
 
-std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& problem, int order, const Target& target, const LoweringOptions& options) {
+std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& problem, const Target& target, const LoweringOptions& options) {
     const bool tiled = options.schedule ? options.schedule->tile_edges > 0 : !options.general;
     const Parts whole{Weights::where_used, {{}, program, {}, {}}};
     if (tiled && can_have_forms(program, target)) return {{Weights::where_used, split_forms(program)}};
@@ -122,7 +114,7 @@ std::vector<Parts> ways_to_weights(const EdgeProgram& program, const Problem& pr
         if (options.schedule && kernel_count(*options.schedule) > 1) user_error("schedule: on CPUs with tile_edges, all tasks are of kernel 0");
         return {std::move(cut)};
     }
-    std::vector<Parts> ways = ways_on_gpu(cut, problem, order, target, options);
+    std::vector<Parts> ways = ways_on_gpu(cut, problem, target, options);
     if (ways.empty() && options.schedule) user_error("schedule: tile_edges: no kernel for {} can make these weights in tiles", target.name);
     if (!options.schedule) ways.push_back(whole);
     return ways;
@@ -137,7 +129,7 @@ class KernelMaker {
         const bool around = parts_.weights == Weights::between_kernels;
         if (parts_.weights == Weights::where_used && !parts_.split.before.statements.empty()) make_forms(schedule);
         if (around && !parts_.split.before.statements.empty()) make_weights(schedule);
-        const std::vector<TileTerm>* within = parts_.weights == Weights::within_warps ? &parts_.terms : nullptr;
+        const TileTerm* within = parts_.weights == Weights::within_warps ? &parts_.terms.front() : nullptr;
         for (Kernel& kernel : lower_to_kernels(parts_.split.main, schedule, target_, info_, within)) add(std::move(kernel));
         if (around && !parts_.split.after.statements.empty()) take_gradients(schedule);
         return std::move(kernels_);
@@ -191,10 +183,10 @@ std::vector<Operand> tiles_in_memory(const EdgeProgram& convolution) {
 }
 
 /// Knobs of the convolution in a cut program.
-ScheduleKnobs knobs_for(const Parts& parts, const Target& target, const ScheduleKnobs& knobs, int order) {
+ScheduleKnobs knobs_for(const Parts& parts, const Target& target, const ScheduleKnobs& knobs) {
     if (parts.weights == Weights::where_used) return reads_forms(parts.split.main) ? form_knobs(knobs) : knobs;
     if (target.platform == Platform::cpu) return knobs;
-    return parts.weights == Weights::within_warps ? tile_knobs(knobs, order) : window_knobs(knobs, tiles_in_memory(parts.split.main));
+    return parts.weights == Weights::within_warps ? tile_knobs(knobs) : window_knobs(knobs, tiles_in_memory(parts.split.main));
 }
 
 /// Vector instructions of an edge: what belongs to all channels takes one lane of them.
@@ -248,7 +240,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
         result.kernels = std::move(kernels);
         result.tiles = target.platform == Platform::cpu ? std::move(parts.split.tiles) : operands_between(result.kernels, result.edge);
     };
-    for (const Parts& parts : ways_to_weights(result.edge, problem, request.order, target, options)) {
+    for (const Parts& parts : ways_to_weights(result.edge, problem, target, options)) {
         if (options.schedule) {
             result.schedule = *options.schedule;
             result.schedule.deterministic |= problem.deterministic;
@@ -262,7 +254,7 @@ Lowered lower(const Problem& problem, const Request& request, const Target& targ
             return result;
         }
         // A schedule is chosen before its shared memory is known: when it does not fit, the next one needs less.
-        for (std::optional<ScheduleKnobs> now = knobs_for(parts, target, knobs, request.order); now; now = with_less_shared_memory(*now)) {
+        for (std::optional<ScheduleKnobs> now = knobs_for(parts, target, knobs); now; now = with_less_shared_memory(*now)) {
             result.schedule = choose_schedule(result.paths, parts.split.main, target, problem.dtype, *now,
                                               {options.general, problem.deterministic});
             result.schedule.factoring = to_string(factoring);

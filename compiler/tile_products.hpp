@@ -1,4 +1,4 @@
-// What a GPU kernel does at the edges of a convolution whose weights have a tile: products that one of its tasks can do by itself.
+// What GPU kernels do at the edges of a convolution whose weights have a tile: products that a task can do by itself.
 #pragma once
 
 #include <optional>
@@ -20,7 +20,6 @@ struct TileTerm {
     double factor = 1;
 
     bool without_rows() const { return rows.name.empty(); }
-    bool returned() const { return result == rows_gradient; }
 };
 
 /// All products of the layer; nothing where one is of another kind.

@@ -72,10 +72,10 @@ std::size_t Warp<T>::operator()(const TileProduct* s) {
     const std::int64_t rows = value(s->rows);
     if (rows < 0 || rows > s->tile) site_.fail(fmt::format("{} rows in a tile of {}", rows, s->tile));
     const std::vector<std::vector<T>> all = columns(plan_.task->matrices[static_cast<std::size_t>(s->matrix)]);
-    const std::size_t depth = all.front().size() - 1, summands = s->transposed ? all.size() : depth;
+    const std::size_t depth = all.front().size() - 1;
     shared_.sync();
     std::vector<std::vector<T>> from;
-    for (std::int64_t r = 0; r < rows; ++r) from.push_back(tile_row(*s, r, static_cast<std::int64_t>(summands)));
+    for (std::int64_t r = 0; r < rows; ++r) from.push_back(tile_row(*s, r, static_cast<std::int64_t>(depth)));
     shared_.sync();
     for (std::int64_t r = 0; r < rows; ++r) product_row(*s, all, from[static_cast<std::size_t>(r)], r);
     shared_.sync();
@@ -87,8 +87,7 @@ template <class T>
 void Warp<T>::put_product(const TileProduct& s, std::int64_t row, std::int64_t column, double v) {
     const SharedAccess to{s.to, row * s.to_pitch + column, static_cast<int>(row % 8 * 4 + column % 8 / 2)};
     shared_.check_write(site_, to);
-    if (s.add) v += words_[shared_.read(site_, to)];
-    words_[shared_.write(site_, to, s.add)] = static_cast<T>(v);
+    words_[shared_.write(site_, to, false)] = static_cast<T>(v);
 }
 
 template <class T>
@@ -101,12 +100,11 @@ std::vector<T> Warp<T>::tile_row(const TileProduct& s, std::int64_t row, std::in
 
 template <class T>
 void Warp<T>::product_row(const TileProduct& s, const std::vector<std::vector<T>>& columns, const std::vector<T>& from, std::int64_t row) {
-    const std::size_t width = columns.size(), depth = columns.front().size() - 1, summands = from.size();
-    const double scale = scale_of_columns(columns), row_scale = scale_of(greatest_of(from, summands));
-    for (std::size_t to = 0; to < (s.transposed ? depth : width); ++to) {
+    const std::size_t depth = from.size();
+    const double scale = scale_of_columns(columns), row_scale = scale_of(greatest_of(from, depth));
+    for (std::size_t to = 0; to < columns.size(); ++to) {
         double sum = 0;
-        for (std::size_t n = 0; n < summands; ++n)
-            sum += Halves(from[n] * row_scale) * Halves((s.transposed ? columns[n][to] : columns[to][n]) * scale);
+        for (std::size_t n = 0; n < depth; ++n) sum += Halves(from[n] * row_scale) * Halves(columns[to][n] * scale);
         const double bias = s.bias ? columns[to][depth] : 0;
         put_product(s, row, static_cast<std::int64_t>(to), s.factor * sum / row_scale / scale + bias);
     }

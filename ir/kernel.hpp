@@ -202,10 +202,9 @@ struct ZerosReady { friend bool operator==(const ZerosReady&, const ZerosReady&)
 /// Summands that a product over a tile takes at a time: with no more, all of `from` is read before `to` is written.
 inline constexpr std::int64_t summands_of_pass = 64;
 
-/// Of edges r < rows of a tile: to[r, c] = or += factor * sum over k of from[r, k] * M[k, c], or with `transposed` to[r, k] = or +=
-/// factor * sum over c of from[r, c] * M[k, c]. Operands are halved for tensor cores, which keep the accuracy of float32:
-/// docs/design/fused-radial.md. `tile` is a multiple of 16 and at least rows, and what is in rows beyond is lost. A SyncWarp comes before
-/// and after. With at most summands_of_pass summands `to` may lie over `from`.
+/// Of edges r < rows of a tile: to[r, c] = factor * sum over k of from[r, k] * M[k, c], and the matrix's bias. Operands are halved for
+/// tensor cores, which keep the accuracy of float32: docs/design/fused-radial.md. `tile` is a multiple of 16 and at least rows, and what
+/// is in rows beyond is lost. A SyncWarp comes before and after. With at most summands_of_pass summands `to` may lie over `from`.
 struct TileProduct {
     SharedId to = 0, from = 0;
     std::int64_t to_pitch = 0, from_pitch = 0;
@@ -213,8 +212,7 @@ struct TileProduct {
     int tile = 16;
     Affine rows;
     double factor = 1;
-    bool transposed = false, add = false;
-    bool bias = false;  ///< and the matrix's bias in every row; neither transposed nor added
+    bool bias = false;
     friend bool operator==(const TileProduct&, const TileProduct&) = default;
 };
 /// Of edges at positions [begin, end) whose rows are in global memory, a row of `tile` a position, one of `rows` an edge:

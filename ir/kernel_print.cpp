@@ -91,10 +91,9 @@ class Printer {
     void operator()(const PartOfEdges& s) { integer("part of edges ", s.begin), integer(" .. ", s.end); }
     void operator()(const ZerosReady&) { text("zeros ready"); }
     void operator()(const TileProduct& s) {
-        text("product "), shared(s.to, 0), put(" by {}", s.to_pitch), text(s.add ? " += " : " = ");
+        text("product "), shared(s.to, 0), put(" by {}", s.to_pitch), text(" = ");
         if (s.factor != 1) put("{} * ", s.factor);
         shared(s.from, 0), put(" by {} * ", s.from_pitch), name(task_->matrices, s.matrix, 'm');
-        if (s.transposed) text(" transposed");
         if (s.bias) text(" + bias");
         affine(", ", s.rows), put(" of {} rows", s.tile);
     }

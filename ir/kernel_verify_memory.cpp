@@ -214,17 +214,16 @@ void TaskVerifier::operator()(const TileProduct& s) {
     if (s.matrix < 0 || static_cast<std::size_t>(s.matrix) >= task_.matrices.size()) fail("matrix {} does not exist", s.matrix);
     const MatrixLayout layout = matrix_layout(task_.matrices[static_cast<std::size_t>(s.matrix)]);
     const bool biased = task_.matrices[static_cast<std::size_t>(s.matrix)].bias.has_value();
-    require(!s.bias || (biased && !s.transposed && !s.add), "a bias that the matrix has not, or that is added twice");
+    require(!s.bias || biased, "a bias that the matrix has not");
     require(s.tile > 0 && s.tile % 16 == 0, "a tile has a multiple of 16 edges");
     require(s.to_pitch % 2 == 0 && s.from_pitch % 2 == 0, "rows of a tile start at pairs");
     read(s.rows);
-    const std::int64_t to = s.transposed ? layout.depth : layout.width, from = s.transposed ? layout.width : layout.depth;
-    require(s.to_pitch >= to && s.from_pitch >= from, "rows of a tile hold whole fragments");
+    require(s.to_pitch >= layout.width && s.from_pitch >= layout.depth, "rows of a tile hold whole fragments");
     check_span(s.to, 0, 0, s.tile * s.to_pitch - 1);
     check_span(s.from, 0, 0, s.tile * s.from_pitch - 1);
     const SharedBuffer &a = task_.shared[static_cast<std::size_t>(s.to)], &b = task_.shared[static_cast<std::size_t>(s.from)];
     const bool apart = a.offset + a.size <= b.offset || b.offset + b.size <= a.offset;
-    require(apart || from <= summands_of_pass, "a product in passes writes over what it still has to read");
+    require(apart || layout.depth <= summands_of_pass, "a product in passes writes over what it still has to read");
     for (const SharedId id : {s.to, s.from}) require(task_.shared[static_cast<std::size_t>(id)].offset % 2 == 0, "a tile starts at a pair");
 }
 

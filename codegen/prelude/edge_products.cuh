@@ -56,40 +56,24 @@ __device__ __forceinline__ void multiply_and_put_quads(const TileRows<blocks, st
             }
 }
 
-// Where the rows of a lane begin, of the 16 that the warp takes next: `at` is known one turn before, as it comes from memory itself.
-struct RowsAhead {
-    const int* __restrict__ edge;
-    int end, at[2];
-
-    __device__ __forceinline__ void look_up(int p, int lane) {
-#pragma unroll
-        for (int row = 0; row < 2; ++row) at[row] = edge_at(edge, min(p + lane / 4 + 8 * row, end - 1));
-    }
-};
-
-// `tile` is where the matrix's columns begin in row 0. 16 edges at a time, while the next ones are loaded; rows beyond the last repeat it
-// and are not written.
+// `tile` is where the matrix's columns begin in row 0. 32 edges at a time; rows beyond the last repeat it and are not written. With 16, and
+// the next ones loaded meanwhile, twice as many fragments of the matrix come from shared memory, which costs more than waiting.
 template <class M, int tile_pitch, int rows_pitch, int aligned, bool add, bool bias, int first = 0>
 __device__ __forceinline__ void edges_to_tile(float* tile, const float* __restrict__ rows, const int* __restrict__ edge, int begin, int end,
                                               const unsigned char* matrix, float factor, int lane) {
-    constexpr int steps = (M::depth - first < 64 ? M::depth - first : 64) / 16, together = 4, left = M::width / 8 % together,
+    constexpr int blocks = 2, steps = (M::depth - first < 64 ? M::depth - first : 64) / 16, together = 4, left = M::width / 8 % together,
                   whole = M::width - 8 * left;
     const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (quad_place(lane % 8, 0) * M::pitch + first + lane / 8 % 2 * 8) * 2;
-    RowsAhead next{edge, end};
-    RowNumbers<steps> numbers;
-    const auto load = [&](int p) {
-        const auto row = [&](int at) { return rows + static_cast<long long>(at) * rows_pitch; };
-        numbers.template load<first, M::rows, rows_pitch % 2 == 0 ? 2 : 1>({row(next.at[0]), row(next.at[1])}, lane);
-        next.look_up(p + 16, lane);
-    };
-    if (begin >= end) return;
-    next.look_up(begin, lane);
-    load(begin);
 #pragma unroll 1
-    for (int p = begin; p < end; p += 16) {
-        TileRows<1, steps> fragments;
-        fragments.halve(0, numbers, exponent_of<M>(matrix), factor);
-        if (p + 16 < end) load(p + 16);
+    for (int p = begin; p < end; p += 16 * blocks) {
+        TileRows<blocks, steps> fragments;
+#pragma unroll
+        for (int block = 0; block < blocks; ++block) {
+            const auto row = [&](int r) { return rows + static_cast<long long>(edge_at(edge, min(p + r, end - 1))) * rows_pitch; };
+            RowNumbers<steps> numbers;
+            numbers.template load<first, M::rows, rows_pitch % 2 == 0 ? 2 : 1>({row(16 * block + lane / 4), row(16 * block + lane / 4 + 8)}, lane);
+            fragments.halve(block, numbers, exponent_of<M>(matrix), factor);
+        }
         const auto put = [&](int r, int c, float4 v) {
             if (p + r >= end) return;
             if constexpr (bias && first == 0) {
@@ -148,15 +132,14 @@ __device__ __forceinline__ void edges_to_rows(float* rows, const float* __restri
     numbers.template load<0, M::columns, aligned, true>({row(begin + g), row(begin + g + 8)}, lane);
 #pragma unroll 1
     for (int p = begin; p < end; p += 16) {
-        RowsAhead to{edge, end};
-        to.look_up(p, lane);
+        const int to[2] = {edge_at(edge, min(p + g, end - 1)), edge_at(edge, min(p + g + 8, end - 1))};
         float total[count][4] = {};
         add_columns<M, result, count, aligned>(total, numbers, {row(p + g), row(p + g + 8)}, {row(p + g + 16), row(p + g + 24)}, numbers, matrix,
                                                factor, lane);
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             if (p + g + 8 * half >= end) continue;
-            float* const at = rows + static_cast<long long>(to.at[half]) * rows_pitch;
+            float* const at = rows + static_cast<long long>(to[half]) * rows_pitch;
 #pragma unroll
             for (int n = 0; n < count; ++n) {
                 const int k = result + 8 * n + lane % 4 * 2;

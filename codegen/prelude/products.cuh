@@ -58,20 +58,37 @@ __device__ __forceinline__ int column_in_runs(int c) {
     return at + c % run;
 }
 
+// The bits of a number where its halves will be, while the scale is not known.
+__device__ __forceinline__ void put_bits(u32& high, u32& low, float a, float b) {
+    high = __byte_perm(__float_as_uint(a), __float_as_uint(b), 0x7632);
+    low = __byte_perm(__float_as_uint(a), __float_as_uint(b), 0x5410);
+}
+__device__ __forceinline__ float2 bits(u32 high, u32 low) {
+    return {__uint_as_float(__byte_perm(low, high, 0x5410)), __uint_as_float(__byte_perm(low, high, 0x7632))};
+}
+
 // All threads of the block. Columns come in runs of which the first ones are given; threads have neighbouring columns, and parts of 16
-// of their rows.
+// of their rows. Memory is read once: a kernel with few edges spends much of its time here.
 template <class M, int from_pitch, int run, int... first>
 __device__ __forceinline__ void load_matrix(unsigned char* matrix, const float* __restrict__ from, const float* __restrict__ bias) {
     constexpr int part = 16, items = M::width * (M::depth / part);
     int* const exponent = reinterpret_cast<int*>(matrix + M::exponent);
     if (threadIdx.x == 0) *exponent = 0;
     __syncthreads();
-    const auto number = [&](int c, int column, int k) { return c < M::columns && k < M::rows ? from[k * from_pitch + column] : 0.0f; };
     float greatest = 0;
+#pragma unroll 2
     for (int i = threadIdx.x; i < items; i += blockDim.x) {
-        const int c = i % M::width, at = i / M::width * part, column = column_in_runs<run, first...>(c);
+        const int c = i % M::width, at = i / M::width * part, column = column_in_runs<run, first...>(c), place = (c * M::pitch + at) * 2;
+        float v[part];
 #pragma unroll
-        for (int k = 0; k < part; ++k) greatest = fmaxf(greatest, fabsf(number(c, column, at + k)));
+        for (int k = 0; k < part; ++k) v[k] = c < M::columns && at + k < M::rows ? from[(at + k) * from_pitch + column] : 0.0f;
+#pragma unroll
+        for (int k = 0; k < part; k += 2) {
+            greatest = fmaxf(greatest, fmaxf(fabsf(v[k]), fabsf(v[k + 1])));
+            put_bits(reinterpret_cast<u32*>(matrix + place)[k / 2], reinterpret_cast<u32*>(matrix + M::low + place)[k / 2], v[k], v[k + 1]);
+        }
+        if constexpr (M::bias > 0)
+            if (at == 0) reinterpret_cast<float*>(matrix + M::bias)[c] = c < M::columns ? bias[column] : 0.0f;
     }
     // The order of numbers that are not negative is that of their bits.
     atomicMax(exponent, __float_as_int(greatest));
@@ -81,17 +98,16 @@ __device__ __forceinline__ void load_matrix(unsigned char* matrix, const float* 
     __syncthreads();
     if (threadIdx.x == 0) *exponent = -shift;
     for (int i = threadIdx.x; i < items; i += blockDim.x) {
-        const int c = i % M::width, at = i / M::width * part, column = column_in_runs<run, first...>(c);
-        u32* const high = reinterpret_cast<u32*>(matrix + (c * M::pitch + at) * 2);
-        u32* const low = reinterpret_cast<u32*>(matrix + M::low + (c * M::pitch + at) * 2);
+        const int place = (i % M::width * M::pitch + i / M::width * part) * 2;
+        u32* const high = reinterpret_cast<u32*>(matrix + place);
+        u32* const low = reinterpret_cast<u32*>(matrix + M::low + place);
 #pragma unroll
-        for (int k = 0; k < part; k += 2) {
-            const Halves both = halves(number(c, column, at + k) * scale, number(c, column, at + k + 1) * scale);
-            high[k / 2] = both.high;
-            low[k / 2] = both.low;
+        for (int k = 0; k < part / 2; ++k) {
+            const float2 pair = bits(high[k], low[k]);
+            const Halves both = halves(pair.x * scale, pair.y * scale);
+            high[k] = both.high;
+            low[k] = both.low;
         }
-        if constexpr (M::bias > 0)
-            if (at == 0) reinterpret_cast<float*>(matrix + M::bias)[c] = c < M::columns ? bias[column] : 0.0f;
     }
 }
 
@@ -192,7 +208,7 @@ struct TileRows {
     }
 };
 
-// ---- to[r, c] = factor * sum over k of from[r, k] * M[k, c], or transposed -------------------------------------------------------
+// ---- to[r, c] = factor * sum over k of from[r, k] * M[k, c] ------------------------------------------------------------------
 
 // Of 16 neighbours a lane has 2 t, 2 t + 1 in one piece of eight and the same in a second. In quads these are 4 t to 4 t + 3 of what is in
 // memory, so that they are one access: where number i of such a piece is.
@@ -223,10 +239,10 @@ __device__ __forceinline__ void multiply_fragments(float (&sum)[together][blocks
 }
 
 // put(r, c, v) for every pair of results c, c + 1 of row r that the lane has.
-template <class M, int together, bool transposed, int blocks, int steps, class Put>
+template <class M, int together, int blocks, int steps, class Put>
 __device__ __forceinline__ void multiply_and_put(const TileRows<blocks, steps>& rows, u32 pieces, int c, int lane, Put put) {
     float sum[together][blocks][4] = {};
-    multiply_fragments<M, transposed, false>(sum, rows, pieces, c);
+    multiply_fragments<M, false, false>(sum, rows, pieces, c);
 #pragma unroll
     for (int block = 0; block < blocks; ++block)
 #pragma unroll
@@ -241,14 +257,13 @@ __device__ __forceinline__ void multiply_and_put(const TileRows<blocks, steps>& 
 
 // The same for all results, `together` fragments at a time. Eight lanes have the rows of a piece, rows are columns of the matrix; the
 // second piece has summands 8 further on.
-template <class M, int together, int first, bool transposed, int blocks, int steps, class Put>
+template <class M, int together, int first, int blocks, int steps, class Put>
 __device__ __forceinline__ void multiply_all(const TileRows<blocks, steps>& rows, const unsigned char* matrix, int lane, Put put) {
-    constexpr int results = transposed ? M::depth : M::width, left = results / 8 % together, whole = results - 8 * left;
-    const int column = lane % 8 + (transposed ? first + lane / 8 % 2 * 8 : 0), k = transposed ? 0 : first + lane / 8 % 2 * 8;
-    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (column * M::pitch + k) * 2;
+    constexpr int left = M::width / 8 % together, whole = M::width - 8 * left;
+    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (lane % 8 * M::pitch + first + lane / 8 % 2 * 8) * 2;
 #pragma unroll 1
-    for (int c = 0; c < whole; c += 8 * together) multiply_and_put<M, together, transposed>(rows, pieces, c, lane, put);
-    if constexpr (left > 0) multiply_and_put<M, left, transposed>(rows, pieces, whole, lane, put);
+    for (int c = 0; c < whole; c += 8 * together) multiply_and_put<M, together>(rows, pieces, c, lane, put);
+    if constexpr (left > 0) multiply_and_put<M, left>(rows, pieces, whole, lane, put);
 }
 
 template <class M>
@@ -261,38 +276,37 @@ __device__ __forceinline__ float2 bias_of(const unsigned char* matrix, int c) {
 }
 
 // Summands from `first` on, at most 64 at a time: more fragments of edges would not fit the registers.
-template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add, bool bias, int first = 0>
+template <class M, int tile, int to_pitch, int from_pitch, bool bias, int first = 0>
 __device__ __forceinline__ void multiply_from(float* to, const float* from, const unsigned char* matrix, float factor, int lane) {
-    constexpr int summands = transposed ? M::width : M::depth, blocks = tile / 16;
-    constexpr int steps = (summands - first < 64 ? summands - first : 64) / 16;
-    constexpr bool add_here = add || first > 0, with_bias = bias && first == 0;
+    constexpr int blocks = tile / 16, steps = (M::depth - first < 64 ? M::depth - first : 64) / 16;
+    constexpr bool add = first > 0, with_bias = bias && first == 0;
     TileRows<blocks, steps> rows;
 #pragma unroll
     for (int block = 0; block < blocks; ++block) {
         const float* const row = from + (16 * block + lane / 4) * from_pitch;
         RowNumbers<steps> numbers;
-        numbers.template load<first, transposed ? M::columns : M::rows, 2>({row, row + 8 * from_pitch}, lane);
+        numbers.template load<first, M::rows, 2>({row, row + 8 * from_pitch}, lane);
         rows.halve(block, numbers, exponent_of<M>(matrix), factor);
     }
     __syncwarp();  // `to` may lie over `from`
-    multiply_all<M, 4, first, transposed>(rows, matrix, lane, [&](int r, int c, float2 v) {
+    multiply_all<M, 4, first>(rows, matrix, lane, [&](int r, int c, float2 v) {
         float2* const at = reinterpret_cast<float2*>(to + r * to_pitch + c);
         float2 more = {0, 0};
-        if constexpr (add_here) more = *at;
+        if constexpr (add) more = *at;
         if constexpr (with_bias) more = bias_of<M>(matrix, c);
-        if constexpr (add_here || with_bias) v.x += more.x, v.y += more.y;
+        if constexpr (add || with_bias) v.x += more.x, v.y += more.y;
         *at = v;
     });
-    if constexpr (first + 64 < summands) {
+    if constexpr (first + 64 < M::depth) {
         __syncwarp();
-        multiply_from<M, tile, to_pitch, from_pitch, transposed, add, bias, first + 64>(to, from, matrix, factor, lane);
+        multiply_from<M, tile, to_pitch, from_pitch, bias, first + 64>(to, from, matrix, factor, lane);
     }
 }
 
-template <class M, int tile, int to_pitch, int from_pitch, bool transposed, bool add, bool bias>
+template <class M, int tile, int to_pitch, int from_pitch, bool bias>
 __device__ __forceinline__ void multiply(float* to, const float* from, const unsigned char* matrix, float factor, int lane) {
     __syncwarp();
-    multiply_from<M, tile, to_pitch, from_pitch, transposed, add, bias>(to, from, matrix, factor, lane);
+    multiply_from<M, tile, to_pitch, from_pitch, bias>(to, from, matrix, factor, lane);
     __syncwarp();
 }
 

@@ -17,10 +17,8 @@ using namespace flashtp::test;
 namespace {
 
 const Request forward{0, {}, {}}, gradients{1, {"d_x", "d_y", "d_h"}, {}};
-/// Of second order: the tangent of the weights has a matrix of its own, and no bias.
-const Request tangents{2, {"t_z", "t_d_x", "t_d_y", "t_d_h"}, {"t_b"}};
 
-/// Weights that warps make, which is the default in front of the convolution only.
+/// Weights that warps make.
 LoweringOptions within_warps(const Request& request) {
     ScheduleKnobs knobs = default_knobs(cuda_target("sm_90a"), request, DType::float32);
     knobs.tile_edges = 16;
@@ -68,7 +66,7 @@ TEST_CASE("tile products: every hidden size, with receivers that share tiles and
     const char* targets[] = {"sm_90a", "sm_80"};
     const auto complain = [&](std::int64_t n) {
         const Problem problem = radial_layer(layer_widths[n / 6], n % 4 == 1);
-        const Experiment experiment(problem, n % 2 ? gradients : forward, uneven_graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
+        const Experiment experiment(problem, forward, uneven_graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
         const LoweringOptions options = within_warps(experiment.request);
         const KernelRun split{.options = options, .rows_per_warp = 1, .threads = 1, .parts = 3, .part_edges = 9, .window = 0};
         const KernelRun whole{.options = options, .rows_per_warp = 4};
@@ -77,27 +75,17 @@ TEST_CASE("tile products: every hidden size, with receivers that share tiles and
     for (const std::string& text : complaints(6 * std::ssize(layer_widths), complain)) FAIL_CHECK(text);
 }
 
-TEST_CASE("tile products: second order, with and without a tangent of the matrix and a bias") {
-    for (const bool bias : {false, true})
-        for (const bool matrix : {false, true}) {
-            Request request = tangents;
-            if (!bias) request.absent.clear();
-            if (!matrix) request.absent.push_back("t_W2");
-            const Problem problem = radial_layer(20, bias);
-            CHECK(matrices_of(problem, request, cuda_target("sm_90a")) > 0);
-            const Experiment experiment(problem, request, {.edges = 61, .senders = 7, .receivers = 11, .sorted = false}, 5);
-            CHECK(complaint_interpreted(experiment, cuda_target("sm_90a"), {.options = within_warps(request), .rows_per_warp = 4}) == "");
-        }
-    // Two biases of one matrix: other kernels make the weights.
-    const Problem problem = radial_layer(20, true);
-    const Experiment experiment(problem, {2, {"t_z"}, {}}, {.edges = 21, .senders = 7, .receivers = 5, .sorted = false}, 5);
-    CHECK(matrices_of(problem, experiment.request, cuda_target("sm_90a"), within_warps(experiment.request)) == 0);
-    CHECK(complaint_interpreted(experiment, cuda_target("sm_90a")) == "");
+TEST_CASE("tile products: warps make what is for them alone") {
+    const Problem problem = radial_layer(20, false);
+    CHECK(matrices_of(problem, forward, cuda_target("sm_90a"), within_warps(forward)) > 0);
+    CHECK(matrices_of(problem, gradients, cuda_target("sm_90a"), within_warps(gradients)) == 0);
+    // A tangent of the weights comes with the weights.
+    CHECK(matrices_of(problem, {2, {"t_z"}, {}}, cuda_target("sm_90a"), within_warps({2, {"t_z"}, {}})) == 0);
 }
 
 TEST_CASE("tile products: what a kernel with products must keep to") {
     Trace trace;
-    const Kernel whole = lower(radial_layer(24, true), gradients, cuda_target("sm_90a"), within_warps(gradients), trace).kernels.front();
+    const Kernel whole = lower(radial_layer(24, true), forward, cuda_target("sm_90a"), within_warps(forward), trace).kernels.front();
     const auto complaint = [&](auto change) {
         Kernel kernel = whole;
         change(kernel, kernel.tasks.front().matrices.front());
@@ -113,7 +101,7 @@ TEST_CASE("tile products: what a kernel with products must keep to") {
     CHECK(shared_bytes(whole) > matrix_bytes(whole));
 
     const std::string text = to_string(whole), code = emit_c(whole, cuda_dialect());
-    for (const char* part : {"matrix W2 = W2, 24 rows by", "product shared tile_w[0]", "* W2 transposed"})
+    for (const char* part : {"matrix W2 = W2, 24 rows by", "product shared tile_w[0]", "* W2 + bias"})
         CHECK(contains(text, part));
     for (const char* part : {"warp::load_matrix<", "warp::multiply<", "__syncthreads();"}) CHECK(contains(code, part));
 }
