@@ -1,4 +1,5 @@
 // The ring of a task: edge and sender rows reach shared memory some edges ahead of the arithmetic, several edges a stage.
+#include <algorithm>
 #include <bit>
 
 #include "compiler/lower_task.hpp"

@@ -1,7 +1,5 @@
 // The tile of a task: weights of the next edges, made in shared memory in front of their arithmetic, whichever receivers they have.
-#include <algorithm>
 #include <numeric>
-#include <set>
 
 #include "compiler/lower_task.hpp"
 #include "ir/error.hpp"

@@ -49,8 +49,9 @@ template <class T>
 std::size_t Warp<T>::operator()(const LoopHead& s) {
     integer(s.loop->var) = value(s.loop->begin);
     loop_ends_[s.slot] = value(s.loop->end);
-    if (const int teams = s.loop->teams; teams && loop_ends_[s.slot] - integer(s.loop->var) > teams * s.loop->rounds)
-        site_.fail(fmt::format("a loop over {} teams runs to {}", teams, loop_ends_[s.slot]));
+    const int teams = s.loop->teams, rounds = s.loop->rounds;
+    if (teams && loop_ends_[s.slot] - integer(s.loop->var) > teams * rounds)
+        site_.fail(fmt::format("a loop over {} teams in {} rounds runs to {}", teams, rounds, loop_ends_[s.slot]));
     return integer(s.loop->var) < loop_ends_[s.slot] ? next_ : s.exit;
 }
 

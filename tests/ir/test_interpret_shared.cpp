@@ -168,10 +168,16 @@ TEST_CASE("interpret: the ring's states") {
         {"the ring begins twice", barrier, [](IntId, IntId, RegId) { return block(RingBegin{}, RingBegin{}); }},
         {"an asynchronous copy outside StageFill and StageCommit", barrier,
          [](IntId, IntId, RegId) { return block(RingBegin{}, copy(0)); }},
-        {"a loop over 2 teams runs to 3", barrier,
+        {"a loop over 2 teams in 1 rounds runs to 3", barrier,
          [](IntId z, IntId o, RegId) {
              For dealt{o + 1, Affine(0), Affine(3), 1, block(copy(0))};
              dealt.teams = 2;
+             return block(RingBegin{}, StageFill{z, 0}, dealt);
+         }},
+        {"a loop over 2 teams in 2 rounds runs to 5", barrier,
+         [](IntId z, IntId o, RegId) {
+             For dealt{o + 1, Affine(0), Affine(5), 1, block(copy(0))};
+             dealt.teams = dealt.rounds = 2;
              return block(RingBegin{}, StageFill{z, 0}, dealt);
          }},
         {"stage 0 is refilled before StageWait", barrier,
