@@ -1,15 +1,10 @@
 """The released SevenNet-l3i5 model with each back end that SevenNet has a place for."""
-import importlib.util
-import os
-import sys
 from functools import cache, partial
 from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "python"))
-os.environ.setdefault("FLASHTP_LIBRARY", str(ROOT / "build/release/lib/libflashtp.so"))
+import whole_models
 
 # The argument of build_model, and the package it needs besides. The last one comes last also where it is measured: it changes what
 # SevenNet does for FlashTP.
@@ -24,12 +19,7 @@ ON_CPUS = ("e3nn", "flashtp convolutions", *RADIAL, "flashtp")
 
 
 def available(backends, device):
-    """Those of `backends` that are installed and run on this kind of device, in the order in which they can be measured."""
-    unknown = set(backends) - set(BACKENDS)
-    if unknown:
-        sys.exit(f"no back end is called {', '.join(sorted(unknown))}; there are {', '.join(BACKENDS)}")
-    return [name for name in BACKENDS if name in backends and (device == "cuda" or name in ON_CPUS) and
-            importlib.util.find_spec(BACKENDS[name][1]) is not None]
+    return whole_models.available(backends, {name: package for name, (_, package) in BACKENDS.items()}, ON_CPUS, device)
 
 
 @cache

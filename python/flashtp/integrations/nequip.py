@@ -4,9 +4,12 @@ device.
 Loaded by NequIP itself, through the entry point ``nequip.extension``; a modifier is named in the configuration or on the command
 line, as the frameworks' own are.
 """
+import functools
+import importlib.util
+import sys
+from importlib.abc import MetaPathFinder
 from typing import Optional
 
-from nequip.nn import SequentialGraphNetwork
 from nequip.nn._tp_scatter_base import TensorProductScatter
 from nequip.nn.model_modifier_utils import model_modifier, replace_submodules
 
@@ -58,10 +61,53 @@ def enable_FlashTP(cls, model, radial: Optional[bool] = None):
 def enable_FlashTPContracter(cls, model):
     """Run Allegro's tensor products in kernels that are compiled for this machine."""
     # Not before: Allegro imports NequIP, which is not ready when it loads this module.
-    from .allegro import Contracter, FlashTPContracter
-    return replace_submodules(model, Contracter, lambda old: old if isinstance(old, FlashTPContracter) else FlashTPContracter(old))
+    from .allegro import FlashTPContracter
+    return replace_submodules(model, cls, lambda old: old if isinstance(old, FlashTPContracter) else FlashTPContracter(old))
 
 
-TensorProductScatter.enable_FlashTP = enable_FlashTP
-# Every model has it, and NequIP finds modifiers by what a model has.
-SequentialGraphNetwork.enable_FlashTPContracter = enable_FlashTPContracter
+# By the class that has it, whose modules it replaces.
+MODIFIERS = {"nequip.nn._tp_scatter_base.TensorProductScatter": enable_FlashTP,
+             "allegro.nn._strided._contract.Contracter": enable_FlashTPContracter}
+
+
+def _with_ours(get_all_modifiers):
+    """NequIP finds modifiers by what a model's classes have. They get ours when NequIP looks: Allegro's are not there when NequIP loads
+    this module, and every packaged model brings classes of its own, made of the sources in the package."""
+    @functools.wraps(get_all_modifiers)
+    def found(module, *args, **options):
+        kind = type(module)
+        # torch.package puts a name of the package in front.
+        source = kind.__module__.rpartition(">.")[2]
+        modifier = MODIFIERS.get(f"{source}.{kind.__qualname__}")
+        if modifier is not None:
+            setattr(kind, modifier.__func__.__name__, modifier)
+        return get_all_modifiers(module, *args, **options)
+    return found
+
+
+class _AfterImport(MetaPathFinder):
+    """Changes the module that finds modifiers when it is imported: NequIP imports this module before it can import that one."""
+    name = "nequip.model.modify_utils"
+
+    def find_spec(self, name, path, target=None):
+        if name != self.name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_and_change(module):
+            execute(module)
+            self.change(module)
+        spec.loader.exec_module = execute_and_change
+        return spec
+
+    @staticmethod
+    def change(module):
+        module.get_all_modifiers = _with_ours(module.get_all_modifiers)
+
+
+if _AfterImport.name in sys.modules:
+    _AfterImport.change(sys.modules[_AfterImport.name])
+else:
+    sys.meta_path.insert(0, _AfterImport())

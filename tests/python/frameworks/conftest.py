@@ -25,6 +25,14 @@ def float64(float32):
     torch.set_default_dtype(torch.float64)
 
 
+@pytest.fixture(scope="module", params=("cpu", "cuda"))
+def device(request):
+    import torch
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("SKIPPED: torch sees no CUDA device")
+    return request.param
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     import torch

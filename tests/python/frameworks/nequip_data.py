@@ -28,15 +28,20 @@ if "nequip" not in sys.modules:
     install_entry_point()
 
 
-def copper_oxide():
-    """Eight atoms off their places, with neighbours, as NequIP's models take them."""
+def atoms():
+    """Eight, off their places."""
     import ase.build
-    from nequip.data import AtomicDataDict, compute_neighborlist_, from_ase
-    from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper
     atoms = ase.build.bulk("CuO", "rocksalt", 4.2, cubic=True)
     atoms.rattle(0.1, seed=3)
-    data = ChemicalSpeciesToAtomTypeMapper(["Cu", "O"])(from_ase(atoms))
-    return AtomicDataDict.to_(compute_neighborlist_(data, r_max=4.0), "cpu")
+    return atoms
+
+
+def copper_oxide(device, given=None):
+    """With neighbours, as NequIP's models take them."""
+    from nequip.data import AtomicDataDict, compute_neighborlist_, from_ase
+    from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper
+    data = ChemicalSpeciesToAtomTypeMapper(["Cu", "O"])(from_ase(given or atoms()))
+    return AtomicDataDict.to_(compute_neighborlist_(data, r_max=4.0), device)
 
 
 def evaluate(model, data):
@@ -50,3 +55,21 @@ def modified(model, modifier, **options):
 
     from nequip.model.modify_utils import modify
     return modify(copy.deepcopy(model), [{"modifier": modifier, **options}])
+
+
+def save_checkpoint(folder, model):
+    """Of a model with these options, as NequIP's training leaves it. Returns the path and the model."""
+    import ase.io
+    import lightning
+    import torch
+    from nequip.train import NequIPLightningModule
+    ase.io.write(folder / "data.xyz", atoms())
+    species = {"_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper", "model_type_names": model["type_names"]}
+    neighbours = {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": model["r_max"]}
+    data = {"_target_": "nequip.data.datamodule.ASEDataModule", "seed": 1, "transforms": [species, neighbours],
+            **dict.fromkeys(("train_file_path", "val_file_path"), str(folder / "data.xyz"))}
+    info = {"versions": {}, "data": data, "training_module": {"_target_": "nequip.train.NequIPLightningModule"}}
+    module = NequIPLightningModule(model=model, num_datasets={"train": 1, "val": 0, "test": 0, "predict": 0}, info_dict=info)
+    torch.save({"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams),
+                "pytorch-lightning_version": lightning.__version__}, folder / "model.ckpt")
+    return folder / "model.ckpt", module.model["sole_model"]

@@ -7,7 +7,7 @@ from nequip_data import copper_oxide, evaluate, modified  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=[(2, True, True), (2, False, False)], ids=["weights a channel", "a weight a path"])
-def model(request):
+def model(request, device):
     from allegro.model import AllegroModel
     from nequip.utils.global_state import set_global_state
     set_global_state()
@@ -15,12 +15,12 @@ def model(request):
     embedding = {"_target_": "allegro.nn.TwoBodyBesselScalarEmbed", "num_bessels": 4}
     return AllegroModel(seed=1, model_dtype="float64", r_max=4.0, type_names=["Cu", "O"], l_max=l_max, parity=parity, num_layers=2,
                         num_scalar_features=8, num_tensor_features=6, tp_path_channel_coupling=coupled,
-                        radial_chemical_embed=embedding, avg_num_neighbors=20.0)
+                        radial_chemical_embed=embedding, avg_num_neighbors=20.0).to(device)
 
 
 @pytest.fixture(scope="module")
-def data():
-    return copper_oxide()
+def data(device):
+    return copper_oxide(device)
 
 
 def replaced(model):

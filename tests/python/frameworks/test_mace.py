@@ -25,24 +25,24 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture(scope="module", params=BLOCKS)
-def model(request, float64):
+def model(request, float64, device):
     torch.manual_seed(1)
     return modules.ScaleShiftMACE(
         r_max=4.0, num_bessel=4, num_polynomial_cutoff=5, max_ell=2, interaction_cls=getattr(modules, request.param),
         interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"], num_interactions=2, num_elements=2,
         hidden_irreps=o3.Irreps("8x0e+8x1o"), MLP_irreps=o3.Irreps("8x0e"), atomic_energies=np.zeros(2), avg_num_neighbors=12.0,
-        atomic_numbers=[8, 29], correlation=2, gate=torch.nn.functional.silu, atomic_inter_scale=1.0, atomic_inter_shift=0.0)
+        atomic_numbers=[8, 29], correlation=2, gate=torch.nn.functional.silu, atomic_inter_scale=1.0, atomic_inter_shift=0.0).to(device)
 
 
 @pytest.fixture(scope="module")
-def batch(float64):
+def batch(float64, device):
     atoms = ase.build.bulk("CuO", "rocksalt", 4.2, cubic=True)
     atoms.rattle(0.1, seed=3)
     config = mace_data.config_from_atoms(atoms)
     graph = mace_data.AtomicData.from_config(config, z_table=tools.AtomicNumberTable([8, 29]), cutoff=4.0)
     receiver = graph.edge_index[1]
     assert (receiver[1:] < receiver[:-1]).any()  # MACE's edges are sorted by sender
-    return next(iter(torch_geometric.dataloader.DataLoader([graph], batch_size=1)))
+    return next(iter(torch_geometric.dataloader.DataLoader([graph], batch_size=1))).to(device)
 
 
 def evaluate(model, batch):
@@ -63,12 +63,12 @@ def test_the_last_radial_layer_is_the_convolutions(model, batch):
     assert_same_state(ours, model)
 
 
-def test_the_size_decides_unless_told(model, batch, monkeypatch):
-    ours = integration.convert(copy.deepcopy(model))
+def test_the_size_decides_unless_told(model, batch, device, monkeypatch):
+    ours = integration.convert(copy.deepcopy(model)).eval()  # on GPUs not in training
     last = next(m for m in ours.modules() if isinstance(m, LastLayer))
-    rows = torch.zeros(10, last.weight.shape[0])
+    rows = torch.zeros(10, last.weight.shape[0], device=device)
     assert last(rows).shape == (10, last.weight.shape[1])
-    monkeypatch.setitem(radial.LEAST_WEIGHTS, "cpu", 10 * last.weight.shape[1])
+    monkeypatch.setitem(radial.LEAST_WEIGHTS, device, 10 * last.weight.shape[1])
     assert last(rows) is rows and last(rows[:9]) is not rows
     assert_equal(evaluate(ours, batch), evaluate(model, batch), 1e-10)
 

@@ -22,17 +22,17 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture(scope="module")
-def model(float64):
+def model(float64, device):
     torch.manual_seed(1)
     return NequixTorch(3, lmax=2, cutoff=3.0, hidden_irreps="8x0e+4x1o+4x2e", n_layers=3, radial_mlp_size=16, radial_mlp_layers=2,
-                       avg_n_neighbors=5.0, layer_norm=True).train()
+                       avg_n_neighbors=5.0, layer_norm=True).to(device).train()
 
 
 @pytest.fixture(scope="module")
-def cluster(float64):
+def cluster(float64, device):
     positions = 1.5 * torch.cartesian_prod(*[torch.arange(2.0)] * 3) + 0.2 * torch.rand(8, 3)
     near = (torch.cdist(positions, positions) < 3.0) & ~torch.eye(8, dtype=torch.bool)
-    return torch.randint(3, (8,)), positions, near.nonzero().T.flip(0)
+    return tuple(t.to(device) for t in (torch.randint(3, (8,)), positions, near.nonzero().T.flip(0)))
 
 
 def evaluate(model, cluster):
