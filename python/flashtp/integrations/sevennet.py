@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..convolution import TensorProductConv
 from . import e3nn_layers, radial
+from .sevennet_edges import EdgeFeatures
 
 
 class Convolution(nn.Module):
@@ -95,5 +96,8 @@ def _simplify(layer: nn.Module) -> None:
         layer.weight_nn_cls = e3nn_layers.RadialNetwork
     elif isinstance(layer, (IrrepsLinear, SelfConnectionLinearIntro)):
         layer.linear_cls = e3nn_layers.Linear
+    elif EdgeFeatures.can_replace(layer):
+        layer.__class__ = EdgeFeatures
+        layer.prepare()
     elif isinstance(layer, EquivariantGate) and e3nn_layers.Gate.can_replace(layer.gate):
         layer.gate = e3nn_layers.Gate(layer.gate)
