@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "codegen/effort.hpp"
 #include "codegen/task_printer.hpp"
 #include "ir/error.hpp"
 
@@ -31,6 +32,7 @@ class KernelPrinter {
         names_.unique(kernel.name);
         for (const Buffer& b : kernel.buffers) buffers_.push_back(names_.unique(b.name));
         for (const KernelTask& t : kernel.tasks) functions_.push_back(names_.unique("task_" + t.name));
+        efforts_ = names_.unique("efforts");
     }
 
     std::string print() {
@@ -56,12 +58,13 @@ class KernelPrinter {
   private:
     void storage_prelude();
     void tables();
+    void table(const std::string& name, const std::vector<std::int32_t>& entries);
     std::string arguments() const;
     void cuda_entry();
     void cuda_matrices();
     void cuda_rows();
-    void cuda_rows_of_launch();
-    void cuda_rows_of_window();
+    void cuda_turn();
+    void cuda_part();
     void cuda_cases(const std::function<void(std::size_t task, const std::string& chunk)>&);
     void cuda_switch();
     void cpp_entry();
@@ -75,6 +78,7 @@ class KernelPrinter {
     SourceWriter out_;
     Names names_;
     std::vector<std::string> buffers_, functions_;
+    std::string efforts_;  ///< the table's name
 };
 
 void KernelPrinter::storage_prelude() {
@@ -83,20 +87,22 @@ void KernelPrinter::storage_prelude() {
 }
 
 void KernelPrinter::tables() {
+    for (std::size_t b = 0; b < buffers_.size(); ++b)
+        if (kernel_.buffers[b].kind == BufferKind::table) table(buffers_[b], kernel_.buffers[b].table);
+    if (dialect_.threads) table(efforts_, efforts_before(kernel_));
+}
+
+void KernelPrinter::table(const std::string& name, const std::vector<std::int32_t>& entries) {
     constexpr std::size_t entries_a_line = 24;
-    for (std::size_t b = 0; b < buffers_.size(); ++b) {
-        const std::vector<std::int32_t>& table = kernel_.buffers[b].table;
-        if (kernel_.buffers[b].kind != BufferKind::table) continue;
-        out_.line();
-        out_.open(fmt::format("{} {}[{}] =", dialect_.table_qualifiers, buffers_[b], table.size()));
-        for (std::size_t n = 0; n < table.size(); n += entries_a_line) {
-            std::string line;
-            for (std::size_t k = n; k < std::min(n + entries_a_line, table.size()); ++k) line += fmt::format("{}, ", table[k]);
-            line.pop_back();
-            out_.line(line);
-        }
-        out_.close(";");
+    out_.line();
+    out_.open(fmt::format("{} {}[{}] =", dialect_.table_qualifiers, name, entries.size()));
+    for (std::size_t n = 0; n < entries.size(); n += entries_a_line) {
+        std::string line;
+        for (std::size_t k = n; k < std::min(n + entries_a_line, entries.size()); ++k) line += fmt::format("{}, ", entries[k]);
+        line.pop_back();
+        out_.line(line);
     }
+    out_.close(";");
 }
 
 std::string KernelPrinter::arguments() const {
@@ -108,9 +114,10 @@ std::string KernelPrinter::arguments() const {
 
 // Lanes that have no rows leave at once: nothing after this point waits for the rest of the block.
 void KernelPrinter::cuda_rows() {
-    if (matrix_bytes(kernel_) > 0) cuda_matrices();
     out_.line("const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;");
-    kernel_.windows && kernel_.receiver_rows ? cuda_rows_of_window() : cuda_rows_of_launch();
+    cuda_turn();
+    if (matrix_bytes(kernel_) > 0) cuda_matrices();
+    cuda_part();
     const std::string type(c_type(kernel_.compute));
     const std::int64_t matrices = matrix_bytes(kernel_);
     if (matrices == 0 && (kernel_.shared_elements > 0 || kernel_.stages > 0))
@@ -128,26 +135,19 @@ void KernelPrinter::cuda_rows() {
         out_.line("warp::barrier* const barriers = nullptr;");
 }
 
-// Rows of edges begin where the window does.
-void KernelPrinter::cuda_rows_of_launch() {
-    out_.line(
-        fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
-                    kernel_.warps_per_block));
-    out_.line("if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();");
-    out_.line("const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);");
-    const char *begin = kernel_.windows ? "edge_begin + " : "", *end = kernel_.windows ? "edge_end" : "rows";
-    out_.line(fmt::format("const int row_begin = {}static_cast<int>(first_row / parts);", begin));
-    out_.line(fmt::format("const int row_end = {0} - row_begin < rows_per_warp ? {0} : row_begin + rows_per_warp;", end));
+void KernelPrinter::cuda_turn() {
+    const std::size_t places = efforts_before(kernel_).size() - 1;
+    out_.line(fmt::format("const warp::Turn turn({}, {}, even, {}, warp_in_block, lane);", efforts_, places, kernel_.warps_per_block));
 }
 
-void KernelPrinter::cuda_rows_of_window() {
-    out_.line("if (edge_begin >= edge_end) return warp::zeros_ready();");
-    out_.line(fmt::format("const warp::Share share(row_ptr, rows, edge_begin, edge_end, parts, blockIdx.x * {0} + warp_in_block, gridDim.x * {0}, lane);",
-                          kernel_.warps_per_block));
-    out_.line("if (share.begin >= share.end) return warp::zeros_ready();");
-    out_.line("const warp::PartOfWindow part(share.part, share.parts, part_edges, edge_begin, edge_end);");
-    out_.line("const int row_begin = share.begin, row_end = share.end;");
-    out_.line("warp::zeros_ready();");  // tiles are ready as well
+// Rows of edges begin where the window does. Tiles are ready where zeros are.
+void KernelPrinter::cuda_part() {
+    const bool receivers = kernel_.receiver_rows, window = kernel_.windows;
+    const char* whole = window ? "warp::Part(edge_begin, edge_end, rows_per_warp, turn.warp)" : "warp::Part(0, rows, rows_per_warp, turn.warp)";
+    const char* shared = window ? "warp::Part(row_ptr, rows, edge_begin, edge_end, turn, lane)" : "warp::Part(row_ptr, rows, 0, row_ptr[rows], turn, lane)";
+    out_.line(fmt::format("const warp::Part part = {};", !receivers ? whole : window ? shared : fmt::format("even ? {} : {}", shared, whole)));
+    out_.line("if (part.row_begin >= part.row_end) return warp::zeros_ready();");
+    if (window && receivers) out_.line("warp::zeros_ready();");
 }
 
 // All warps of a block take part, also those without rows.
@@ -161,14 +161,14 @@ void KernelPrinter::cuda_matrices() {
 
 void KernelPrinter::cuda_switch() {
     cuda_cases([&](std::size_t task, const std::string& chunk) {
-        out_.line(fmt::format("    {}({}{}, row_begin, row_end, part, lane, region, barriers{});", functions_[task], arguments(), chunk,
+        out_.line(fmt::format("    {}({}{}, part.row_begin, part.row_end, part, lane, region, barriers{});", functions_[task], arguments(), chunk,
                               loads_matrices(kernel_.tasks[task]) ? ", shared_memory" : ""));
     });
 }
 
-/// Every task's chunks are cases of the block's row in the grid.
+/// Every task's chunks are places that a block can have.
 void KernelPrinter::cuda_cases(const std::function<void(std::size_t task, const std::string& chunk)>& body) {
-    out_.open("switch (blockIdx.y)");
+    out_.open("switch (turn.place)");
     std::int64_t first = 0;
     for (std::size_t n = 0; n < functions_.size(); ++n) {
         const std::int64_t chunks = kernel_.tasks[n].chunks;
@@ -176,7 +176,7 @@ void KernelPrinter::cuda_cases(const std::function<void(std::size_t task, const 
         for (std::int64_t c = 0; c < chunks; ++c) labels += fmt::format("{}case {}:", c == 0 ? "" : " ", first + c);
         out_.line(labels);
         const std::string chunk =
-            first == 0 ? "static_cast<int>(blockIdx.y)" : fmt::format("static_cast<int>(blockIdx.y) - {}", first);
+            first == 0 ? "turn.place" : fmt::format("turn.place - {}", first);
         body(n, chunks == 1 ? "0" : chunk);
         out_.line("    break;");
         first += chunks;
@@ -190,13 +190,12 @@ void KernelPrinter::cuda_entry() {
         if (is_argument(kernel_.buffers[b])) parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
     out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size,
                           kernel_.min_blocks));
-    out_.open(fmt::format("{}({}int rows, int rows_per_warp, int parts, int part_edges{})", kernel_.name, parameters,
+    out_.open(fmt::format("{}({}int rows, int rows_per_warp, bool even{})", kernel_.name, parameters,
                           kernel_.windows         ? ", int edge_begin, int edge_end, int receivers"
                           : kernel_.receiver_rows ? ""
                                                   : ", const long long* row_count"));
     if (kernel_.windows) out_.line("warp::start_next();");
     if (kernel_.windows) out_.line("edge_end = warp::last_edge(row_ptr, receivers, edge_end);");
-    if (kernel_.windows && !kernel_.receiver_rows) out_.line("rows = edge_end - edge_begin;");
     if (!kernel_.windows && !kernel_.receiver_rows) out_.line("rows = warp::filled(rows, row_count);");
     cuda_rows();
     cuda_switch();

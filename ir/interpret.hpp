@@ -22,8 +22,7 @@ struct InterpreterArguments {
         buffers;  ///< in the order of Kernel::buffers without tables; the caller zeroes what is `zeroed`
     std::int64_t rows = 0;
     int rows_per_warp = 0;  ///< 0: the kernel's default on a GPU; on a CPU all rows in one call, else rows a call (a thread)
-    int parts = 1;          ///< warps a receiver; more than one: with one row a warp
-    std::int64_t part_edges = 0;  ///< edges of every part but the last, which takes the rest
+    int shares = 0;         ///< not 0: so many warps a task and chunk share all edges evenly, whatever their rows
     std::uint64_t shuffled = 0;    ///< not 0: warps of a GPU run in an order drawn from it, else one after the other
     std::int64_t edge_begin = 0, edge_end = -1;  ///< of a kernel with windows: the edges it does; -1: all
     bool complete_outputs = true;  ///< an element of an output that is not zeroed has to be written

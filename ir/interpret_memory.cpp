@@ -17,7 +17,7 @@ void Site::fail(const std::string& what) const {
 
 std::string lane_text(int lane) { return lane == some_lane ? "some lane" : fmt::format("lane {}", lane); }
 
-GlobalMemory::GlobalMemory(const Kernel& kernel, const InterpreterArguments& arguments) : kernel_(kernel), split_(arguments.parts > 1 || kernel.windows) {
+GlobalMemory::GlobalMemory(const Kernel& kernel, const InterpreterArguments& arguments) : kernel_(kernel), split_(arguments.shares > 0 || kernel.windows) {
     std::size_t next = 0;
     for (const Buffer& b : kernel.buffers) {
         Memory m{&b, nullptr, 0, b.zeroed || (split_ && added_by_parts(kernel, b)), {}};

@@ -135,10 +135,8 @@ std::size_t Warp<T>::operator()(const WindowRead* s) {
 
 template <class T>
 std::size_t Warp<T>::operator()(const PartOfEdges* s) {
-    const std::int64_t begin = std::max(integer(s->begin), range_.edge_begin);
-    const std::int64_t length = std::max<std::int64_t>(0, std::min(integer(s->end), range_.edge_end) - begin);
-    integer(s->begin) = begin + std::min(range_.part_begin, length);
-    integer(s->end) = begin + std::min(range_.part_end, length);
+    integer(s->begin) = std::max(integer(s->begin), range_.edge_begin);
+    integer(s->end) = std::max(integer(s->begin), std::min(integer(s->end), range_.edge_end));
     return range_.split && integer(s->begin) == integer(s->end) ? plan_.steps.size() : next_;
 }
 

@@ -9,9 +9,8 @@ namespace flashtp::interpreter {
 struct WarpRange {
     std::int64_t chunk, row_begin, row_end;
     std::int64_t number;                ///< of the rows among those of all warps
-    std::int64_t part_begin, part_end;  ///< of each receiver's edges
+    std::int64_t edge_begin, edge_end;  ///< what it does of its rows' edges
     bool split;                         ///< whether other warps do the rest
-    std::int64_t edge_begin, edge_end;  ///< what a launch does of all edges
     std::uint32_t writer;  ///< numbers what runs unordered against the rest: a warp, or a CPU thread's rows
 };
 

@@ -30,8 +30,7 @@ struct Artifact {
 struct LaunchShape {
     std::int64_t rows = 0;  ///< that the grid is made for; 0: those of the launch
     int rows_per_warp = 0;  ///< 0: the kernel's default
-    int parts = 1;          ///< warps a receiver, which then add up in memory zeroed before; more than one: one row a warp
-    int part_edges = 0;     ///< edges of every part but the last, which takes the rest
+    std::int64_t blocks = 0;  ///< not 0: so many share all edges evenly, and add to receivers' rows, which were zeroed before
 };
 
 /// Device memory, 16-byte aligned; a multiple of 2 bytes.

@@ -58,8 +58,8 @@ TEST_CASE("edge products: every order and hidden size, in windows that cut recei
         const test::Experiment experiment(problem, {static_cast<int>(n % 3), {}, {}}, uneven_graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
         const Target target = cuda_target(targets[n % 5 == 0]);
         const LoweringOptions options = between_kernels(experiment.request, target);
-        const KernelRun split{.options = options, .rows_per_warp = 1, .threads = 1, .parts = 3, .part_edges = 9, .window = 16};
-        const KernelRun whole{.options = options, .rows_per_warp = 4, .threads = 1, .parts = 1, .part_edges = 0, .window = n % 2 ? 9 : 0};
+        const KernelRun split{.options = options, .rows_per_warp = 1, .threads = 1, .shares = 3, .window = 16};
+        const KernelRun whole{.options = options, .rows_per_warp = 4, .threads = 1, .shares = 0, .window = n % 2 ? 9 : 0};
         return complaint_interpreted(experiment, target, n % 4 == 3 ? split : whole);
     };
     for (const std::string& text : complaints(6 * std::ssize(layer_widths), complain)) FAIL_CHECK(text);
@@ -96,7 +96,7 @@ TEST_CASE("edge products: every mode whose weights are rows of a matrix") {
         problem.dtype = DType::float32;
         const test::Experiment experiment(problem, {static_cast<int>(n % 3), {}, {}}, {.edges = 23, .senders = 3, .receivers = 4, .sorted = false}, 9);
         const Target target = cuda_target("sm_90a");
-        return complaint_interpreted(experiment, target, {.options = {}, .rows_per_warp = 2, .threads = 1, .parts = 1, .part_edges = 0, .window = 7});
+        return complaint_interpreted(experiment, target, {.options = {}, .rows_per_warp = 2, .threads = 1, .shares = 0, .window = 7});
     };
     for (const std::string& text : complaints(3 * std::ssize(connection_modes()), complain)) FAIL_CHECK(text);
 }
@@ -115,7 +115,7 @@ TEST_CASE("edge products: what a kernel with products of edges must keep to") {
     CHECK(contains(complaint(0, [](KernelTask&, EdgeProduct& p) { p.to = EdgeProduct::To::rows, p.bias = false; }), "is written"));
     CHECK(contains(complaint(2, [](KernelTask&, EdgeProduct& p) { p.add = true; }), "only a tile is stored"));
     CHECK(contains(complaint(2, [](KernelTask&, EdgeProduct& p) { p.rows.reset(); }), "no rows of the layer"));
-    const char* parts[] = {"warp::edges_to_tile<", "warp::Share share(", "warp::edges_to_rows<", "warp::edges_to_matrix<"};
+    const char* parts[] = {"warp::edges_to_tile<", "warp::Part part = warp::Part(row_ptr", "warp::edges_to_rows<", "warp::edges_to_matrix<"};
     for (std::size_t k = 0; k < 4; ++k) CHECK(contains(emit_c(all.kernels[k], cuda_dialect()), parts[k]));
     CHECK(contains(to_string(all.kernels[3]), "product of edges to matrix row_begin .. row_end: 0.25 * tile d_w, rows h"));
 }

@@ -68,7 +68,7 @@ TEST_CASE("tile products: every hidden size, with receivers that share tiles and
         const Problem problem = radial_layer(layer_widths[n / 6], n % 4 == 1);
         const Experiment experiment(problem, forward, uneven_graphs[n / 2 % 3], static_cast<std::uint64_t>(n));
         const LoweringOptions options = within_warps(experiment.request);
-        const KernelRun split{.options = options, .rows_per_warp = 1, .threads = 1, .parts = 3, .part_edges = 9, .window = 0};
+        const KernelRun split{.options = options, .rows_per_warp = 1, .threads = 1, .shares = 3, .window = 0};
         const KernelRun whole{.options = options, .rows_per_warp = 4};
         return complaint_interpreted(experiment, cuda_target(targets[n % 5 == 0]), n % 3 == 2 ? split : whole);
     };

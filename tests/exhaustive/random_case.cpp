@@ -94,8 +94,7 @@ KernelRun draw_run(std::mt19937_64& rng, const RandomCase& drawn) {
     if (draw_bool(rng)) run.options.knobs = draw_knobs(rng, default_knobs(drawn.target, drawn.request, drawn.problem.dtype));
     run.rows_per_warp = one_of(rng, {0, 1, 2, 3, 100});
     run.threads = one_of(rng, {1, 2, 3, 8});
-    run.parts = one_of(rng, {1, 1, 2, 3});
-    run.part_edges = one_of(rng, {0, 1, 2, 5});
+    run.shares = one_of(rng, {0, 0, 1, 2, 3, 7});
     return run;
 }
 

@@ -122,7 +122,7 @@ std::vector<Trial> graph_trials(const std::vector<const Target*>& targets, const
                 for (const Target* target : targets) {
                     const DType dtype = trials.size() % 5 < 3 ? DType::float32 : DType::float64;
                     KernelRun run{.options = {}, .rows_per_warp = spread, .threads = spread};
-                    if (trials.size() % 2) run.parts = 1 + spread, run.part_edges = spread;
+                    if (trials.size() % 2) run.shares = 1 + spread;
                     graph.sorted = !graph.sorted;
                     trials.push_back({small_layer(dtype), {order, {}, {}}, graph, target, run});
                 }

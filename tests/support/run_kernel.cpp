@@ -87,10 +87,7 @@ InterpreterArguments arguments_of(const Kernel& kernel, const OperandMemory& mem
         if (b.kind == BufferKind::operand) arguments.buffers.push_back(memory.buffer(memory.find(b.name)));
     }
     arguments.rows_per_warp = rows_per_warp;
-    if (!kernel.receiver_rows || kernel.target.platform != Platform::cuda || run.parts <= 1) return arguments;
-    arguments.rows_per_warp = 1;
-    arguments.parts = run.parts;
-    arguments.part_edges = run.part_edges;
+    if (kernel.receiver_rows && kernel.target.platform == Platform::cuda) arguments.shares = run.shares;
     return arguments;
 }
 
@@ -112,7 +109,7 @@ Deviation deviation_interpreted(const Experiment& e, const Target& target, const
     const LaunchPlan plan = plan_of(lowered, e.problem.dtype);
     OperandMemory memory(operands, e, plan);
     for (const OutputRule& rule : plan.outputs)
-        if (rule.zeroed || (run.parts > 1 && rule.row == Row::receiver)) memory.zero(static_cast<std::size_t>(rule.operand));
+        if (rule.zeroed || (run.shares > 0 && rule.row == Row::receiver)) memory.zero(static_cast<std::size_t>(rule.operand));
     const ReceiverIndex index = receiver_index(e.graph, e.problem.deterministic);
     for (const Kernel& kernel : lowered.kernels)
         for (const Buffer& buffer : kernel.buffers)

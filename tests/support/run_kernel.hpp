@@ -33,8 +33,7 @@ struct KernelRun {
     LoweringOptions options;
     int rows_per_warp = 0;  ///< in the interpreter; 0: the schedule's
     int threads = 1;        ///< on the CPU
-    int parts = 1;          ///< warps a receiver, in the interpreter
-    int part_edges = 0;
+    int shares = 0;         ///< warps that share all edges, in the interpreter; 0: whole rows
     std::int64_t window = 0;  ///< edges of a launch, in the interpreter; 0: all
 };
 
