@@ -179,7 +179,7 @@ struct StageNext { IntId stage; std::optional<IntId> phase; friend bool operator
 struct WindowOpen { int window; BufferId buffer; Affine begin, end; friend bool operator==(const WindowOpen&, const WindowOpen&) = default; };
 struct WindowRead { int window; IntId var; Affine position; friend bool operator==(const WindowRead&, const WindowRead&) = default; };
 
-/// Where a launch splits receivers, narrows the edges [begin, end) to the part that this warp does, and ends the task if there are
+/// Where a launch shares out edges, narrows the edges [begin, end) of the rows to those that this warp does, and ends the task if there are
 /// none; what it stores to receiver rows is then added atomically to memory the launcher zeroed. Otherwise nothing happens.
 struct PartOfEdges { IntId begin, end; friend bool operator==(const PartOfEdges&, const PartOfEdges&) = default; };
 
@@ -275,7 +275,8 @@ struct KernelTask {
     friend bool operator==(const KernelTask&, const KernelTask&) = default;
 };
 
-/// On a GPU every (task, chunk) is a row of blocks and every warp of it takes rows_per_warp consecutive rows (a launch argument).
+/// On a GPU every (task, chunk) is a row of blocks and every warp of it takes rows_per_warp consecutive rows (a launch argument), or all
+/// warps of the launch share the edges: of a task that takes longer an edge, more warps take fewer each.
 /// On a CPU the function runs all tasks and chunks for the rows it is given.
 struct Kernel {
     std::string name;

@@ -6,6 +6,7 @@
 
 #include "ir/kernel.hpp"
 #include "runtime/cost.hpp"
+#include "runtime/launch_graph.hpp"
 #include "runtime/launch_plan.hpp"
 
 namespace flashtp {
@@ -45,6 +46,13 @@ Json memory_of(const Problem& problem, const Lowered& lowered) {
         if (ranges) memory.back()["most_ranges"] = ranges;
     }
     return memory;
+}
+
+/// What a call puts on its stream.
+std::string launches_of(const LaunchPlan& plan) {
+    if (plan.windows()) return fmt::format("one kernel after the other, for a window of {} edges at a time", plan.tile_edges);
+    return fmt::format("a CUDA graph of zeroing and {} kernel{}, on {} streams at a time; kernel by kernel where nothing is zeroed, on other streams and in captures",
+                       plan.kernels.size(), plan.kernels.size() == 1 ? "" : "s", streams_with_graphs);
 }
 
 std::string_view copy_name(CopyMechanism copy) {
@@ -167,18 +175,20 @@ Occupancy occupancy_of(const Kernel& kernel, int registers) {
 
 nlohmann::ordered_json explanation(const Problem& problem, const Request& request, const Target& target, const Lowered& lowered,
                                    const std::vector<CompiledKernel>& compiled, const std::string& tuned) {
-    return Json{{"supported", true},
-                {"layer", problem.name},
-                {"request", to_string(request)},
-                {"target", target.name},
-                {"paths", lowered.paths.paths.size()},
-                {"reason", lowered.schedule.reason},
-                {"tuned", tuned.empty() ? "no" : tuned},
-                {"factoring", lowered.schedule.factoring},
-                {"cost", cost_json(problem, lowered)},
-                {"operands", operands_of(lowered, problem.dtype)},
-                {"memory", memory_of(problem, lowered)},
-                {"kernels", kernels_of(lowered, compiled)}};
+    Json json{{"supported", true},
+              {"layer", problem.name},
+              {"request", to_string(request)},
+              {"target", target.name},
+              {"paths", lowered.paths.paths.size()},
+              {"reason", lowered.schedule.reason},
+              {"tuned", tuned.empty() ? "no" : tuned},
+              {"factoring", lowered.schedule.factoring},
+              {"cost", cost_json(problem, lowered)},
+              {"operands", operands_of(lowered, problem.dtype)},
+              {"memory", memory_of(problem, lowered)},
+              {"kernels", kernels_of(lowered, compiled)}};
+    if (target.platform == Platform::cuda) json["launches"] = launches_of(plan_of(lowered, problem.dtype));
+    return json;
 }
 
 std::string explanation_text(const nlohmann::ordered_json& explanation) {

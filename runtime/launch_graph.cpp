@@ -9,9 +9,6 @@ namespace flashtp {
 
 namespace {
 
-/// Streams that a program is launched on at a time, in all but rare cases.
-constexpr int streams_with_graphs = 2;
-
 /// What is put on the stream in its scope goes into a graph.
 class Capture {
   public:

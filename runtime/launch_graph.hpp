@@ -41,7 +41,10 @@ class LaunchGraph {
     std::vector<Node> nodes_;
 };
 
-/// A few of them, each for one stream: two streams with one graph would wait for each other. Thread-safe.
+/// Streams that a program is launched on at a time, in all but rare cases.
+inline constexpr int streams_with_graphs = 2;
+
+/// So many of them, each for one stream: two streams with one graph would wait for each other. Thread-safe.
 class LaunchGraphs {
   public:
     /// Makes all of them, so that launches allocate nothing; none where the driver cannot.

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "codegen/effort.hpp"
 #include "codegen/emit_c.hpp"
 #include "codegen/names.hpp"
 #include "codegen/source_writer.hpp"
@@ -180,6 +181,31 @@ TEST_CASE("emit_c: products of rows are 64 bits wide, those of chunks and stages
     CHECK(ints.find("long long tile = (long long)row_begin * 1000;") != std::string::npos);
     CHECK(ints.find("int small = chunk * 1000 + 3;") != std::string::npos);
     CHECK(ints.find("long long grown = 0;") != std::string::npos);
+}
+
+/// Puts arithmetic where the kernel adds up over edges.
+bool add_to_inner_loop(Block& block, int loops, int count) {
+    for (KernelStatement& s : block) {
+        auto* loop = std::get_if<For>(&s.node);
+        const bool runs = loop && !loop->end.terms.empty();
+        if (runs && loops == 1) {
+            for (int k = 0; k < count; ++k) loop->body.push_back({Mul{0, 0, 2.0}});
+            return true;
+        }
+        if (runs && add_to_inner_loop(loop->body, loops + 1, count)) return true;
+    }
+    return false;
+}
+
+TEST_CASE("efforts: what a task does for an edge, and never nothing") {
+    CHECK(efforts_before(scaled_rows("sm_90a")) == std::vector<std::int32_t>{0, 1});  // all outside loops over edges
+    Kernel kernel = every_construct("sm_90a", DType::float32);
+    const std::vector<std::int32_t> before = efforts_before(kernel);
+    kernel.tasks.push_back(kernel.tasks[0]);
+    kernel.tasks[1].chunks = 2;
+    REQUIRE(add_to_inner_loop(kernel.tasks[1].body, 0, 10));
+    const std::int32_t effort = before.back();
+    CHECK(efforts_before(kernel) == std::vector<std::int32_t>{0, effort, 2 * effort + 10, 3 * effort + 20});
 }
 
 TEST_CASE("grid_size: beyond 32 bits") {

@@ -303,6 +303,7 @@ TEST_CASE("explain answers for good and bad specs") {
     const Result good = cli("explain $/good.json --target sm_90a --orders 1 --no-compile");
     CHECK(good.code == 0);
     CHECK(good.says("multiply adds per edge"));
+    CHECK(good.says("launches: a CUDA graph of zeroing and 1 kernel,"));
     const Result bad = cli("explain $/broken_rule.json --json");
     CHECK(bad.code == 2);
     CHECK(nlohmann::json::parse(bad.out)["supported"] == false);
