@@ -6,7 +6,7 @@
 namespace flashtp {
 namespace {
 
-/// Instructions of a GPU, about: those of nine layers' loops over edges differ from it by less than a tenth.
+/// Instructions of a GPU, about: loops over edges of three layers' double backward have 0.88 to 1.05 times as many.
 struct Instructions {
     std::int64_t operator()(const Move&) const { return 1; }
     std::int64_t operator()(const Mul&) const { return 1; }
@@ -50,13 +50,16 @@ std::int64_t instructions(const Block& block, int loops) {
 
 }  // namespace
 
-std::vector<std::int32_t> efforts_before(const Kernel& kernel) {
-    std::vector<std::int32_t> before{0};
+std::vector<std::uint32_t> efforts_before(const Kernel& kernel) {
+    std::vector<std::uint64_t> before;
+    std::uint64_t sum = 0;
     for (const KernelTask& task : kernel.tasks) {
-        const auto effort = static_cast<std::int32_t>(std::clamp<std::int64_t>(instructions(task.body, 0), 1, 20'000));
-        for (std::int64_t chunk = 0; chunk < task.chunks; ++chunk) before.push_back(before.back() + effort);
+        const auto effort = static_cast<std::uint64_t>(std::clamp<std::int64_t>(instructions(task.body, 0), 1, 65'536));
+        for (std::int64_t chunk = 0; chunk < task.chunks; ++chunk, sum += effort) before.push_back(sum);
     }
-    return before;
+    std::vector<std::uint32_t> parts;
+    for (const std::uint64_t effort : before) parts.push_back(static_cast<std::uint32_t>((effort << 32) / sum));
+    return parts;
 }
 
 }  // namespace flashtp

@@ -8,7 +8,7 @@
 
 namespace flashtp {
 
-/// By task and chunk in their order: the efforts of all before, and at the end of all together. None is zero.
-std::vector<std::int32_t> efforts_before(const Kernel&);
+/// By task and chunk in their order: the effort of all before, of 2^32 for all together.
+std::vector<std::uint32_t> efforts_before(const Kernel&);
 
 }  // namespace flashtp

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "codegen/effort.hpp"
 #include "codegen/task_printer.hpp"
@@ -32,7 +33,6 @@ class KernelPrinter {
         names_.unique(kernel.name);
         for (const Buffer& b : kernel.buffers) buffers_.push_back(names_.unique(b.name));
         for (const KernelTask& t : kernel.tasks) functions_.push_back(names_.unique("task_" + t.name));
-        efforts_ = names_.unique("efforts");
     }
 
     std::string print() {
@@ -58,7 +58,6 @@ class KernelPrinter {
   private:
     void storage_prelude();
     void tables();
-    void table(const std::string& name, const std::vector<std::int32_t>& entries);
     std::string arguments() const;
     void cuda_entry();
     void cuda_matrices();
@@ -78,7 +77,6 @@ class KernelPrinter {
     SourceWriter out_;
     Names names_;
     std::vector<std::string> buffers_, functions_;
-    std::string efforts_;  ///< the table's name
 };
 
 void KernelPrinter::storage_prelude() {
@@ -87,22 +85,20 @@ void KernelPrinter::storage_prelude() {
 }
 
 void KernelPrinter::tables() {
-    for (std::size_t b = 0; b < buffers_.size(); ++b)
-        if (kernel_.buffers[b].kind == BufferKind::table) table(buffers_[b], kernel_.buffers[b].table);
-    if (dialect_.threads) table(efforts_, efforts_before(kernel_));
-}
-
-void KernelPrinter::table(const std::string& name, const std::vector<std::int32_t>& entries) {
     constexpr std::size_t entries_a_line = 24;
-    out_.line();
-    out_.open(fmt::format("{} {}[{}] =", dialect_.table_qualifiers, name, entries.size()));
-    for (std::size_t n = 0; n < entries.size(); n += entries_a_line) {
-        std::string line;
-        for (std::size_t k = n; k < std::min(n + entries_a_line, entries.size()); ++k) line += fmt::format("{}, ", entries[k]);
-        line.pop_back();
-        out_.line(line);
+    for (std::size_t b = 0; b < buffers_.size(); ++b) {
+        const std::vector<std::int32_t>& table = kernel_.buffers[b].table;
+        if (kernel_.buffers[b].kind != BufferKind::table) continue;
+        out_.line();
+        out_.open(fmt::format("{} {}[{}] =", dialect_.table_qualifiers, buffers_[b], table.size()));
+        for (std::size_t n = 0; n < table.size(); n += entries_a_line) {
+            std::string line;
+            for (std::size_t k = n; k < std::min(n + entries_a_line, table.size()); ++k) line += fmt::format("{}, ", table[k]);
+            line.pop_back();
+            out_.line(line);
+        }
+        out_.close(";");
     }
-    out_.close(";");
 }
 
 std::string KernelPrinter::arguments() const {
@@ -136,16 +132,16 @@ void KernelPrinter::cuda_rows() {
 }
 
 void KernelPrinter::cuda_turn() {
-    const std::size_t places = efforts_before(kernel_).size() - 1;
-    out_.line(fmt::format("const warp::Turn turn({}, {}, even, {}, warp_in_block, lane);", efforts_, places, kernel_.warps_per_block));
+    out_.line(fmt::format("constexpr unsigned efforts[] = {{{}}};", fmt::join(efforts_before(kernel_), ", ")));
+    out_.line(fmt::format("const warp::Turn turn(efforts, {}, warp_in_block);", kernel_.warps_per_block));
 }
 
 // Rows of edges begin where the window does. Tiles are ready where zeros are.
 void KernelPrinter::cuda_part() {
     const bool receivers = kernel_.receiver_rows, window = kernel_.windows;
     const char* whole = window ? "warp::Part(edge_begin, edge_end, rows_per_warp, turn.warp)" : "warp::Part(0, rows, rows_per_warp, turn.warp)";
-    const char* shared = window ? "warp::Part(row_ptr, rows, edge_begin, edge_end, turn, lane)" : "warp::Part(row_ptr, rows, 0, row_ptr[rows], turn, lane)";
-    out_.line(fmt::format("const warp::Part part = {};", !receivers ? whole : window ? shared : fmt::format("even ? {} : {}", shared, whole)));
+    const char* shared = window ? "warp::Part(row_ptr, rows, edge_begin, edge_end, turn, lane)" : "warp::Part(row_ptr, rows, 0, 0x7fffffff, turn, lane)";
+    out_.line(fmt::format("const warp::Part part = {};", !receivers ? whole : window ? shared : fmt::format("shared_edges ? {} : {}", shared, whole)));
     out_.line("if (part.row_begin >= part.row_end) return warp::zeros_ready();");
     if (window && receivers) out_.line("warp::zeros_ready();");
 }
@@ -190,12 +186,12 @@ void KernelPrinter::cuda_entry() {
         if (is_argument(kernel_.buffers[b])) parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
     out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size,
                           kernel_.min_blocks));
-    out_.open(fmt::format("{}({}int rows, int rows_per_warp, bool even{})", kernel_.name, parameters,
+    out_.open(fmt::format("{}({}int rows, int rows_per_warp, bool shared_edges{})", kernel_.name, parameters,
                           kernel_.windows         ? ", int edge_begin, int edge_end, int receivers"
                           : kernel_.receiver_rows ? ""
                                                   : ", const long long* row_count"));
     if (kernel_.windows) out_.line("warp::start_next();");
-    if (kernel_.windows) out_.line("edge_end = warp::last_edge(row_ptr, receivers, edge_end);");
+    if (kernel_.windows && !kernel_.receiver_rows) out_.line("edge_end = warp::last_edge(row_ptr, receivers, edge_end);");
     if (!kernel_.windows && !kernel_.receiver_rows) out_.line("rows = warp::filled(rows, row_count);");
     cuda_rows();
     cuda_switch();

@@ -30,7 +30,8 @@ struct Artifact {
 struct LaunchShape {
     std::int64_t rows = 0;  ///< that the grid is made for; 0: those of the launch
     int rows_per_warp = 0;  ///< 0: the kernel's default
-    std::int64_t blocks = 0;  ///< not 0: so many share all edges evenly, and add to receivers' rows, which were zeroed before
+    std::int64_t blocks = 0;  ///< not 0: so many, a task and chunk or in all, share the edges, and add to receivers' rows, which were zeroed before
+    bool by_effort = false;   ///< in all, dealt out to tasks by what they take an edge
 };
 
 /// Device memory, 16-byte aligned; a multiple of 2 bytes.

@@ -169,15 +169,15 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     zero(launch);
     if (row_end <= 0 || places_ == 0) return;  // a request whose outputs are all zero has no task
     int rows_per_warp = launch.shape.rows_per_warp > 0 ? launch.shape.rows_per_warp : rows_per_warp_;
-    bool even = launch.shape.blocks > 0;
-    const std::int64_t grid_x = even ? launch.shape.blocks : blocks(launch.shape.rows > 0 ? launch.shape.rows : row_end, rows_per_warp);
+    bool shared_edges = launch.shape.blocks > 0;
+    const std::int64_t grid_x = shared_edges ? launch.shape.blocks : blocks(launch.shape.rows > 0 ? launch.shape.rows : row_end, rows_per_warp);
     int rows = static_cast<int>(row_end);
 
     std::array<void*, most_arguments> pointers;
     for (std::size_t n = 0; n < arguments_; ++n) pointers[n] = const_cast<void**>(&launch.buffers[n]);
     pointers[arguments_] = &rows;
     pointers[arguments_ + 1] = &rows_per_warp;
-    pointers[arguments_ + 2] = &even;
+    pointers[arguments_ + 2] = &shared_edges;
     const std::int64_t* row_count = launch.row_count;
     int edge_begin = static_cast<int>(launch.window.begin), edge_end = static_cast<int>(launch.window.end);
     int receivers = static_cast<int>(launch.window.receivers);
@@ -186,28 +186,35 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     pointers[arguments_ + 5] = &receivers;
     CudaLaunchAttribute early{CudaLaunchAttribute::programmatic_serialization, 0, {1}};
     const bool overlap = overlaps_ && (!launch.zeroed.empty() || launch.follows);
-    const CudaLaunch config{static_cast<unsigned>(grid_x), even ? 1u : static_cast<unsigned>(places_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
+    const CudaLaunch config{static_cast<unsigned>(grid_x), launch.shape.by_effort ? 1u : static_cast<unsigned>(places_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
                             &early, overlap ? 1u : 0u};
     put(launch, config, function_, pointers.data());
 }
 
-// A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more, all warps that the
-// device runs at a time share the edges; docs/performance.md has the measurements.
+// A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more and shares leave
+// nothing to be added up, warps share the edges; docs/performance.md has the measurements.
 LaunchShape CudaKernel::shape(std::int64_t rows, std::int64_t edges) const {
     if (windows_ && !splits_) {
         // Products load a matrix when they begin: a warp does as many edges as there are for it, in whole fragments.
         constexpr std::int64_t fragment = 32;
         const std::int64_t share = (rows * places_ + slots_ - 1) / slots_;
-        return {0, static_cast<int>((share + fragment - 1) / fragment * fragment), 0};
+        return {0, static_cast<int>((share + fragment - 1) / fragment * fragment)};
     }
-    constexpr std::int64_t few = 4, fewest_edges = 8;
+    struct Sharing {
+        std::int64_t below, rounds, fewest_edges;  ///< items a slot to share below, items a slot wanted, edges of a share
+    };
+    constexpr Sharing too_few{1, 2, 8}, uneven{4, 3, 16};
     const std::int64_t items = rows * places_;
-    if (items >= few * rows_per_warp_ * slots_) return {};
-    const LaunchShape whole{0, 1, 0};
-    if (!splits_ || items == 0 || items >= (adds_parts_ ? 1 : few) * slots_) return whole;
-    if (only_sums_ && items * 2 > slots_) return whole;  // zeroing and additions cost more than the empty slots
-    const std::int64_t useful = edges * places_ / (fewest_edges * warps_);
-    return {0, 1, std::max(places_, std::min(slots_ / warps_, useful))};
+    if (items >= 4 * rows_per_warp_ * slots_) return {};
+    const Sharing& how = items < slots_ || adds_parts_ ? too_few : uneven;
+    if (!splits_ || items == 0 || items >= how.below * slots_) return {0, 1};
+    if (only_sums_ && items * 2 > slots_) return {0, 1};  // zeroing and additions cost more than the empty slots
+    // What adds up much and takes long is best done by as many warps as run at a time.
+    if (adds_parts_ && !only_sums_) return {0, 1, std::max(places_, std::min(slots_, edges * places_ / how.fewest_edges) / warps_), true};
+    // Whole numbers of shares a receiver, where receivers are alike.
+    const std::int64_t degree = (edges + rows - 1) / rows, wanted = (how.rounds * slots_ + items - 1) / items;
+    const std::int64_t shares = rows * std::clamp<std::int64_t>(degree / how.fewest_edges, 1, wanted);
+    return shares > rows ? LaunchShape{0, 1, (shares + warps_ - 1) / warps_} : LaunchShape{0, 1};
 }
 
 CudaKernelFacts CudaKernel::facts() const {

@@ -44,14 +44,14 @@ std::int64_t CudaLaunchSequence::rows_of(std::size_t kernel, const EdgeWindow& w
 
 // A window has its share of the receivers, if these are alike; where it has more, its warps take several.
 LaunchShape CudaLaunchSequence::shape_of(std::size_t kernel, std::int64_t edges) const {
-    if (const int fixed = plan_.rows_per_warp(kernel, graph_)) return {0, fixed, 0};
+    if (const int fixed = plan_.rows_per_warp(kernel, graph_)) return {0, fixed};
     const KernelFacts& facts = plan_.kernels[kernel];
     std::int64_t rows = rows_of(kernel, {0, edges, graph_.receivers});
     if (facts.windows && facts.receiver_rows && graph_.edges > 0) rows = std::min(graph_.receivers, rows * edges / graph_.edges + 2);
     LaunchShape shape = modules_[kernel]->shape(rows, edges);
     if (facts.windows) shape.rows = rows;
     // Parts of a receiver's sum would be added in no fixed order; without such sums it is all the same which warp has an edge.
-    if (plan_.deterministic && facts.adds_parts) shape.blocks = 0;
+    if (plan_.deterministic && facts.adds_parts) shape.blocks = 0, shape.by_effort = false;
     return shape;
 }
 

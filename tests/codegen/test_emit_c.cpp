@@ -197,15 +197,16 @@ bool add_to_inner_loop(Block& block, int loops, int count) {
     return false;
 }
 
-TEST_CASE("efforts: what a task does for an edge, and never nothing") {
-    CHECK(efforts_before(scaled_rows("sm_90a")) == std::vector<std::int32_t>{0, 1});  // all outside loops over edges
+TEST_CASE("efforts: what tasks do for an edge, as parts of 2^32") {
+    CHECK(efforts_before(scaled_rows("sm_90a")) == std::vector<std::uint32_t>{0});
     Kernel kernel = every_construct("sm_90a", DType::float32);
-    const std::vector<std::int32_t> before = efforts_before(kernel);
     kernel.tasks.push_back(kernel.tasks[0]);
     kernel.tasks[1].chunks = 2;
-    REQUIRE(add_to_inner_loop(kernel.tasks[1].body, 0, 10));
-    const std::int32_t effort = before.back();
-    CHECK(efforts_before(kernel) == std::vector<std::int32_t>{0, effort, 2 * effort + 10, 3 * effort + 20});
+    CHECK(efforts_before(kernel) == std::vector<std::uint32_t>{0, 0x55555555, 0xaaaaaaaa});
+    REQUIRE(add_to_inner_loop(kernel.tasks[1].body, 0, 10'000));
+    const std::vector<std::uint32_t> heavier = efforts_before(kernel);
+    CHECK(heavier[1] < 0x04000000);
+    CHECK(heavier[2] - heavier[1] > 0x78000000);
 }
 
 TEST_CASE("grid_size: beyond 32 bits") {
