@@ -6,10 +6,6 @@ static __device__ const int reversed[32] = {
     7, 6, 5, 4, 3, 2, 1, 0,
 };
 
-static __device__ const int efforts[2] = {
-    0, 114,
-};
-
 // Task all
 //   every path
 static __device__ __forceinline__ void task_all(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int chunk, int row_begin, int row_end, warp::Part part, int lane, double* region, warp::barrier* barriers) {
@@ -101,10 +97,11 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
 }
 
 extern "C" __global__ void __launch_bounds__(64, 1)
-every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp, bool even) {
+every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp, bool shared_edges) {
     const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
-    const warp::Turn turn(efforts, 1, even, 2, warp_in_block, lane);
-    const warp::Part part = even ? warp::Part(row_ptr, rows, 0, row_ptr[rows], turn, lane) : warp::Part(0, rows, rows_per_warp, turn.warp);
+    constexpr unsigned efforts[] = {0};
+    const warp::Turn turn(efforts, 2, warp_in_block);
+    const warp::Part part = shared_edges ? warp::Part(row_ptr, rows, 0, 0x7fffffff, turn, lane) : warp::Part(0, rows, rows_per_warp, turn.warp);
     if (part.row_begin >= part.row_end) return warp::zeros_ready();
     extern __shared__ __align__(128) unsigned char shared_memory[];
     double* const region = reinterpret_cast<double*>(shared_memory + warp_in_block * 2304);

@@ -6,10 +6,6 @@ static __device__ const int reversed[32] = {
     7, 6, 5, 4, 3, 2, 1, 0,
 };
 
-static __device__ const int efforts[2] = {
-    0, 128,
-};
-
 // Task all
 //   every path
 static __device__ __forceinline__ void task_all(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int chunk, int row_begin, int row_end, warp::Part part, int lane, float* region, warp::barrier* barriers) {
@@ -112,10 +108,11 @@ static __device__ __forceinline__ void task_all(const float* __restrict__ x, con
 }
 
 extern "C" __global__ void __launch_bounds__(64, 1)
-every_construct(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int rows, int rows_per_warp, bool even) {
+every_construct(const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, float* out, float* total, float* count, float* grad_w, float* grad_y, float* grad_x, float* permuted, float* last, int rows, int rows_per_warp, bool shared_edges) {
     const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
-    const warp::Turn turn(efforts, 1, even, 2, warp_in_block, lane);
-    const warp::Part part = even ? warp::Part(row_ptr, rows, 0, row_ptr[rows], turn, lane) : warp::Part(0, rows, rows_per_warp, turn.warp);
+    constexpr unsigned efforts[] = {0};
+    const warp::Turn turn(efforts, 2, warp_in_block);
+    const warp::Part part = shared_edges ? warp::Part(row_ptr, rows, 0, 0x7fffffff, turn, lane) : warp::Part(0, rows, rows_per_warp, turn.warp);
     if (part.row_begin >= part.row_end) return warp::zeros_ready();
     extern __shared__ __align__(128) unsigned char shared_memory[];
     float* const region = reinterpret_cast<float*>(shared_memory + warp_in_block * 1152);

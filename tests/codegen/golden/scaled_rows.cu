@@ -1,9 +1,5 @@
 // z = 0.25 x y + c
 
-static __device__ const int efforts[2] = {
-    0, 1,
-};
-
 // Task only
 //   path 0: 5x0e * 1x0e -> 5x0e
 static __device__ __forceinline__ void task_only(const float* __restrict__ x, const float* __restrict__ y, float* z, int chunk, int row_begin, int row_end, warp::Part part, int lane, float* region, warp::barrier* barriers) {
@@ -20,10 +16,11 @@ static __device__ __forceinline__ void task_only(const float* __restrict__ x, co
 }
 
 extern "C" __global__ void __launch_bounds__(32, 1)
-scaled_rows(const float* __restrict__ x, const float* __restrict__ y, float* z, int rows, int rows_per_warp, bool even, const long long* row_count) {
+scaled_rows(const float* __restrict__ x, const float* __restrict__ y, float* z, int rows, int rows_per_warp, bool shared_edges, const long long* row_count) {
     rows = warp::filled(rows, row_count);
     const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
-    const warp::Turn turn(efforts, 1, even, 1, warp_in_block, lane);
+    constexpr unsigned efforts[] = {0};
+    const warp::Turn turn(efforts, 1, warp_in_block);
     const warp::Part part = warp::Part(0, rows, rows_per_warp, turn.warp);
     if (part.row_begin >= part.row_end) return warp::zeros_ready();
     float* const region = nullptr;
