@@ -13,6 +13,7 @@ struct Dialect {
     bool threads = false;
     std::string_view prelude;           ///< what generated code needs before it
     std::string_view prelude_parts;     ///< and about receivers that several warps share
+    std::string_view prelude_shares;    ///< or about edges that all warps of a launch share
     std::string_view prelude_products;  ///< and with it, where there are products by tensor cores
     std::string_view prelude_bulk_stores;  ///< and where parts of sums are stored in bulk
     std::string_view prelude_storage;   ///< and where memory holds numbers of two bytes

@@ -38,7 +38,7 @@ class KernelPrinter {
     std::string print() {
         for (const std::string& text : kernel_.header) out_.comment(text);
         out_.verbatim(dialect_.prelude);
-        out_.verbatim(dialect_.prelude_parts);
+        out_.verbatim(shares_edges(kernel_) ? dialect_.prelude_shares : dialect_.prelude_parts);
         const bool of_edges = has_edge_products(kernel_);
         if (of_edges || matrix_bytes(kernel_) > 0) out_.verbatim(dialect_.prelude_products);
         if (std::ranges::any_of(kernel_.tasks, [](const KernelTask& t) { return stores_in_bulk(t.body); }))
@@ -62,8 +62,9 @@ class KernelPrinter {
     void cuda_entry();
     void cuda_matrices();
     void cuda_rows();
-    void cuda_turn();
-    void cuda_part();
+    void cuda_rows_of_launch();
+    void cuda_rows_of_window();
+    void cuda_rows_of_share();
     void cuda_cases(const std::function<void(std::size_t task, const std::string& chunk)>&);
     void cuda_switch();
     void cpp_entry();
@@ -110,10 +111,10 @@ std::string KernelPrinter::arguments() const {
 
 // Lanes that have no rows leave at once: nothing after this point waits for the rest of the block.
 void KernelPrinter::cuda_rows() {
-    out_.line("const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;");
-    cuda_turn();
     if (matrix_bytes(kernel_) > 0) cuda_matrices();
-    cuda_part();
+    out_.line("const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;");
+    if (shares_edges(kernel_)) cuda_rows_of_share();
+    else kernel_.windows && kernel_.receiver_rows ? cuda_rows_of_window() : cuda_rows_of_launch();
     const std::string type(c_type(kernel_.compute));
     const std::int64_t matrices = matrix_bytes(kernel_);
     if (matrices == 0 && (kernel_.shared_elements > 0 || kernel_.stages > 0))
@@ -131,19 +132,34 @@ void KernelPrinter::cuda_rows() {
         out_.line("warp::barrier* const barriers = nullptr;");
 }
 
-void KernelPrinter::cuda_turn() {
-    out_.line(fmt::format("constexpr unsigned efforts[] = {{{}}};", fmt::join(efforts_before(kernel_), ", ")));
-    out_.line(fmt::format("const warp::Turn turn(efforts, {}, warp_in_block);", kernel_.warps_per_block));
+// Rows of edges begin where the window does.
+void KernelPrinter::cuda_rows_of_launch() {
+    out_.line(
+        fmt::format("const long long first_row = (static_cast<long long>(blockIdx.x) * {} + warp_in_block) * rows_per_warp;",
+                    kernel_.warps_per_block));
+    out_.line("if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();");
+    out_.line("const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);");
+    const char *begin = kernel_.windows ? "edge_begin + " : "", *end = kernel_.windows ? "edge_end" : "rows";
+    out_.line(fmt::format("const int row_begin = {}static_cast<int>(first_row / parts);", begin));
+    out_.line(fmt::format("const int row_end = {0} - row_begin < rows_per_warp ? {0} : row_begin + rows_per_warp;", end));
 }
 
-// Rows of edges begin where the window does. Tiles are ready where zeros are.
-void KernelPrinter::cuda_part() {
-    const bool receivers = kernel_.receiver_rows, window = kernel_.windows;
-    const char* whole = window ? "warp::Part(edge_begin, edge_end, rows_per_warp, turn.warp)" : "warp::Part(0, rows, rows_per_warp, turn.warp)";
-    const char* shared = window ? "warp::Part(row_ptr, rows, edge_begin, edge_end, turn, lane)" : "warp::Part(row_ptr, rows, 0, 0x7fffffff, turn, lane)";
-    out_.line(fmt::format("const warp::Part part = {};", !receivers ? whole : window ? shared : fmt::format("shared_edges ? {} : {}", shared, whole)));
-    out_.line("if (part.row_begin >= part.row_end) return warp::zeros_ready();");
-    if (window && receivers) out_.line("warp::zeros_ready();");
+void KernelPrinter::cuda_rows_of_window() {
+    out_.line("if (edge_begin >= edge_end) return warp::zeros_ready();");
+    out_.line(fmt::format("const warp::Share share(row_ptr, rows, edge_begin, edge_end, parts, blockIdx.x * {0} + warp_in_block, gridDim.x * {0}, lane);",
+                          kernel_.warps_per_block));
+    out_.line("if (share.begin >= share.end) return warp::zeros_ready();");
+    out_.line("const warp::PartOfWindow part(share.part, share.parts, part_edges, edge_begin, edge_end);");
+    out_.line("const int row_begin = share.begin, row_end = share.end;");
+    out_.line("warp::zeros_ready();");  // tiles are ready as well
+}
+
+void KernelPrinter::cuda_rows_of_share() {
+    out_.line(fmt::format("constexpr unsigned efforts[] = {{{}}};", fmt::join(efforts_before(kernel_), ", ")));
+    out_.line(fmt::format("const warp::Turn turn(efforts, {}, warp_in_block);", kernel_.warps_per_block));
+    out_.line("const warp::Part part = shared_edges ? warp::Part(row_ptr, rows, 0, 0x7fffffff, turn, lane) : warp::Part(0, rows, rows_per_warp, turn.warp);");
+    out_.line("const int row_begin = part.row_begin, row_end = part.row_end;");
+    out_.line("if (row_begin >= row_end) return warp::zeros_ready();");
 }
 
 // All warps of a block take part, also those without rows.
@@ -157,14 +173,15 @@ void KernelPrinter::cuda_matrices() {
 
 void KernelPrinter::cuda_switch() {
     cuda_cases([&](std::size_t task, const std::string& chunk) {
-        out_.line(fmt::format("    {}({}{}, part.row_begin, part.row_end, part, lane, region, barriers{});", functions_[task], arguments(), chunk,
+        out_.line(fmt::format("    {}({}{}, row_begin, row_end, part, lane, region, barriers{});", functions_[task], arguments(), chunk,
                               loads_matrices(kernel_.tasks[task]) ? ", shared_memory" : ""));
     });
 }
 
-/// Every task's chunks are places that a block can have.
+/// Every task's chunks are cases of the block's row in the grid, or of its turn.
 void KernelPrinter::cuda_cases(const std::function<void(std::size_t task, const std::string& chunk)>& body) {
-    out_.open("switch (turn.place)");
+    const char* place = shares_edges(kernel_) ? "turn.place" : "blockIdx.y";
+    out_.open(fmt::format("switch ({})", place));
     std::int64_t first = 0;
     for (std::size_t n = 0; n < functions_.size(); ++n) {
         const std::int64_t chunks = kernel_.tasks[n].chunks;
@@ -172,7 +189,7 @@ void KernelPrinter::cuda_cases(const std::function<void(std::size_t task, const 
         for (std::int64_t c = 0; c < chunks; ++c) labels += fmt::format("{}case {}:", c == 0 ? "" : " ", first + c);
         out_.line(labels);
         const std::string chunk =
-            first == 0 ? "turn.place" : fmt::format("turn.place - {}", first);
+            fmt::format("static_cast<int>({}){}", place, first == 0 ? "" : fmt::format(" - {}", first));
         body(n, chunks == 1 ? "0" : chunk);
         out_.line("    break;");
         first += chunks;
@@ -186,12 +203,14 @@ void KernelPrinter::cuda_entry() {
         if (is_argument(kernel_.buffers[b])) parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
     out_.line(fmt::format("extern \"C\" __global__ void __launch_bounds__({}, {})", kernel_.warps_per_block * warp_size,
                           kernel_.min_blocks));
-    out_.open(fmt::format("{}({}int rows, int rows_per_warp, bool shared_edges{})", kernel_.name, parameters,
+    const char* sharing = shares_edges(kernel_) ? "bool shared_edges" : "int parts, int part_edges";
+    out_.open(fmt::format("{}({}int rows, int rows_per_warp, {}{})", kernel_.name, parameters, sharing,
                           kernel_.windows         ? ", int edge_begin, int edge_end, int receivers"
                           : kernel_.receiver_rows ? ""
                                                   : ", const long long* row_count"));
     if (kernel_.windows) out_.line("warp::start_next();");
-    if (kernel_.windows && !kernel_.receiver_rows) out_.line("edge_end = warp::last_edge(row_ptr, receivers, edge_end);");
+    if (kernel_.windows) out_.line("edge_end = warp::last_edge(row_ptr, receivers, edge_end);");
+    if (kernel_.windows && !kernel_.receiver_rows) out_.line("rows = edge_end - edge_begin;");
     if (!kernel_.windows && !kernel_.receiver_rows) out_.line("rows = warp::filled(rows, row_count);");
     cuda_rows();
     cuda_switch();

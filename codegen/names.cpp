@@ -16,7 +16,7 @@ constexpr std::string_view reserved[] = {
     "static_assert", "static_cast", "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef",
     "typeid", "typename", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq",
     "std", "main", "blockIdx", "blockDim", "gridDim", "threadIdx", "warpSize", "lane", "warp", "warp_in_block", "region",
-    "barriers", "in_flight", "part", "turn", "shared_edges", "efforts", "item", "rows", "rows_per_warp", "shared_memory", "sum", "sums", "i", "k", "buffers"};
+    "barriers", "in_flight", "part", "parts", "part_edges", "turn", "shared_edges", "efforts", "item", "rows", "rows_per_warp", "first_row", "shared_memory", "sum", "sums", "i", "k", "buffers"};
 // clang-format on
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }

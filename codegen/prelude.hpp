@@ -22,6 +22,9 @@ std::string_view prelude_bulk_stores();
 /// The text of codegen/prelude/edge_products.cuh, which follows that where they are over edges in global memory.
 std::string_view prelude_edge_products();
 
+/// The text of codegen/prelude/shares.cuh, which takes the place of prelude_parts where warps share edges whatever their receivers.
+std::string_view prelude_shares();
+
 /// The text of codegen/prelude/edges.cu: kernels that build the receiver index on a device.
 std::string_view prelude_edges();
 

@@ -48,9 +48,10 @@ void TaskPrinter::print(const std::string& function) {
         if (kernel_.buffers[b].kind != BufferKind::table)
             parameters += c_parameter(kernel_.buffers[b], buffers_[b], dialect_) + ", ";
     const std::string type(c_type(kernel_.compute));
+    const char* part = kernel_.windows && kernel_.receiver_rows ? "warp::PartOfWindow" : "warp::Part";
     parameters += fmt::format("int {}, int {}, int {}, ", name(int_chunk), name(int_row_begin), name(int_row_end));
     parameters +=
-        dialect_.threads ? fmt::format("warp::Part part, int lane, {}* region, warp::barrier* barriers{}", type, loads_matrices(task_) ? ", const unsigned char* matrices" : "") : fmt::format("{}* region", type);
+        dialect_.threads ? fmt::format("{} part, int lane, {}* region, warp::barrier* barriers{}", part, type, loads_matrices(task_) ? ", const unsigned char* matrices" : "") : fmt::format("{}* region", type);
     out_.open(fmt::format("{} {}({})", dialect_.task_qualifiers, function, parameters));
     for (std::size_t s = 0; s < shared_.size(); ++s)
         out_.line(fmt::format("{}* const {} = region + {};", type, shared_[s], task_.shared[s].offset));

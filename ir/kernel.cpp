@@ -89,4 +89,11 @@ bool added_by_parts(const Kernel& kernel, const Buffer& buffer) {
     return kernel.receiver_rows && buffer.operand && buffer.operand->role == Role::output && buffer.operand->row == Row::receiver;
 }
 
+bool shares_edges(const Kernel& kernel) {
+    if (kernel.target.platform != Platform::cuda || !kernel.receiver_rows || kernel.windows || matrix_bytes(kernel) > 0) return false;
+    const auto adds = [&](const Buffer& b) { return added_by_parts(kernel, b); };
+    const auto writes = [&](const Buffer& b) { return b.operand && b.operand->role == Role::output && !adds(b); };
+    return std::ranges::any_of(kernel.buffers, adds) && std::ranges::any_of(kernel.buffers, writes);
+}
+
 }  // namespace flashtp

@@ -307,6 +307,10 @@ void verify(const Kernel&);
 /// Whether a launch that splits receivers turns stores to the buffer into atomic additions.
 bool added_by_parts(const Kernel&, const Buffer&);
 
+/// Whether a launch with few receivers shares out edges to exactly the warps that run at a time. So do kernels that add up over edges and
+/// write gradients too: they take long, and what a share adds is little of it. Others split each receiver's edges into parts.
+bool shares_edges(const Kernel&);
+
 /// Elements that ReduceStore takes to add up so many registers through shared memory.
 std::int64_t reduce_scratch(std::size_t count, int lanes);
 /// Sums that ReduceStore adds up at a time.

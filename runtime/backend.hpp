@@ -30,8 +30,10 @@ struct Artifact {
 struct LaunchShape {
     std::int64_t rows = 0;  ///< that the grid is made for; 0: those of the launch
     int rows_per_warp = 0;  ///< 0: the kernel's default
-    std::int64_t blocks = 0;  ///< not 0: so many, a task and chunk or in all, share the edges, and add to receivers' rows, which were zeroed before
-    bool by_effort = false;   ///< in all, dealt out to tasks by what they take an edge
+    int parts = 1;          ///< warps a receiver, which then add up in memory zeroed before; more than one: one row a warp
+    int part_edges = 0;     ///< edges of every part but the last, which takes the rest
+    std::int64_t blocks = 0;  ///< not 0: so many are dealt out to all tasks and share the edges, and add as parts do
+    bool adds() const { return parts > 1 || blocks > 0; }
 };
 
 /// Device memory, 16-byte aligned; a multiple of 2 bytes.

@@ -48,9 +48,9 @@ class CudaKernel final : public Module {
     CudaKernel(const KernelFacts& kernel, const Artifact& artifact)
         : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
           warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows), windows_(kernel.windows),
-          adds_parts_(kernel.adds_parts), only_sums_(kernel.only_sums), shared_bytes_(kernel.shared_bytes), places_(kernel.chunks),
+          adds_parts_(kernel.adds_parts), only_sums_(kernel.only_sums), shares_(kernel.shares_edges), shared_bytes_(kernel.shared_bytes), parts_(kernel.chunks),
           arguments_(static_cast<std::size_t>(kernel.arguments)) {
-        if (arguments_ + 6 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
+        if (arguments_ + 7 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
         load(artifact);
     }
     ~CudaKernel() override {
@@ -83,9 +83,10 @@ class CudaKernel final : public Module {
     bool windows_;              ///< launches do windows of the edges
     bool adds_parts_;           ///< which then add up in memory
     bool only_sums_;            ///< and write nothing else
+    bool shares_;               ///< warps share edges instead of having parts of receivers
     std::int64_t slots_ = 1;    ///< warps that the device runs at a time
     std::int64_t shared_bytes_;
-    std::int64_t places_;
+    std::int64_t parts_;
     std::size_t arguments_;
     bool overlaps_ = false;  ///< may start while its outputs are being zeroed
     CudaContext context_ = nullptr;
@@ -134,9 +135,9 @@ void CudaKernel::allow_shared_memory() const {
 
 std::int64_t CudaKernel::blocks(std::int64_t rows, std::int64_t rows_per_warp) const {
     const std::int64_t a_block = rows_per_warp * warps_, count = (rows + a_block - 1) / a_block;
-    if (rows > std::numeric_limits<int>::max() || count > largest_grid_x || places_ > largest_grid_y)
+    if (rows > std::numeric_limits<int>::max() || count > largest_grid_x || parts_ > largest_grid_y)
         throw DeviceError(
-            fmt::format("kernel {}: {} rows in {} x {} blocks are more than a launch takes", name_, rows, count, places_));
+            fmt::format("kernel {}: {} rows in {} x {} blocks are more than a launch takes", name_, rows, count, parts_));
     return count;
 }
 
@@ -167,54 +168,59 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
         internal_error("kernel {}: {} buffers for {} arguments", name_, launch.buffers.size(), arguments_);
     const CurrentContext current;
     zero(launch);
-    if (row_end <= 0 || places_ == 0) return;  // a request whose outputs are all zero has no task
+    if (row_end <= 0 || parts_ == 0) return;  // a request whose outputs are all zero has no task
     int rows_per_warp = launch.shape.rows_per_warp > 0 ? launch.shape.rows_per_warp : rows_per_warp_;
+    int parts = launch.shape.parts, part_edges = launch.shape.part_edges;
     bool shared_edges = launch.shape.blocks > 0;
-    const std::int64_t grid_x = shared_edges ? launch.shape.blocks : blocks(launch.shape.rows > 0 ? launch.shape.rows : row_end, rows_per_warp);
+    const std::int64_t grid_x = shared_edges ? launch.shape.blocks : blocks((launch.shape.rows > 0 ? launch.shape.rows : row_end) * parts, rows_per_warp);
     int rows = static_cast<int>(row_end);
 
     std::array<void*, most_arguments> pointers;
     for (std::size_t n = 0; n < arguments_; ++n) pointers[n] = const_cast<void**>(&launch.buffers[n]);
     pointers[arguments_] = &rows;
     pointers[arguments_ + 1] = &rows_per_warp;
-    pointers[arguments_ + 2] = &shared_edges;
+    pointers[arguments_ + 2] = shares_ ? static_cast<void*>(&shared_edges) : &parts;
+    pointers[arguments_ + 3] = &part_edges;
     const std::int64_t* row_count = launch.row_count;
     int edge_begin = static_cast<int>(launch.window.begin), edge_end = static_cast<int>(launch.window.end);
     int receivers = static_cast<int>(launch.window.receivers);
-    pointers[arguments_ + 3] = windows_ ? static_cast<void*>(&edge_begin) : &row_count;  // the latter is taken where rows are edges
-    pointers[arguments_ + 4] = &edge_end;
-    pointers[arguments_ + 5] = &receivers;
+    pointers[arguments_ + 4] = windows_ ? static_cast<void*>(&edge_begin) : &row_count;  // the latter is taken where rows are edges
+    pointers[arguments_ + 5] = &edge_end;
+    pointers[arguments_ + 6] = &receivers;
     CudaLaunchAttribute early{CudaLaunchAttribute::programmatic_serialization, 0, {1}};
     const bool overlap = overlaps_ && (!launch.zeroed.empty() || launch.follows);
-    const CudaLaunch config{static_cast<unsigned>(grid_x), launch.shape.by_effort ? 1u : static_cast<unsigned>(places_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
+    const CudaLaunch config{static_cast<unsigned>(grid_x), shared_edges ? 1u : static_cast<unsigned>(parts_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
                             &early, overlap ? 1u : 0u};
     put(launch, config, function_, pointers.data());
 }
 
-// A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more and shares leave
-// nothing to be added up, warps share the edges; docs/performance.md has the measurements.
+// A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more and a part
+// leaves nothing to be added up, receivers are split; docs/performance.md has the measurements.
 LaunchShape CudaKernel::shape(std::int64_t rows, std::int64_t edges) const {
     if (windows_ && !splits_) {
         // Products load a matrix when they begin: a warp does as many edges as there are for it, in whole fragments.
         constexpr std::int64_t fragment = 32;
-        const std::int64_t share = (rows * places_ + slots_ - 1) / slots_;
-        return {0, static_cast<int>((share + fragment - 1) / fragment * fragment)};
+        const std::int64_t share = (rows * parts_ + slots_ - 1) / slots_;
+        return {0, static_cast<int>((share + fragment - 1) / fragment * fragment), 1, 0};
     }
-    struct Sharing {
-        std::int64_t below, rounds, fewest_edges;  ///< items a slot to share below, items a slot wanted, edges of a share
+    struct Splitting {
+        std::int64_t below, rounds, fewest_edges;  ///< items a slot to split below, items a slot wanted, edges of a part
     };
-    constexpr Sharing too_few{1, 2, 8}, uneven{4, 3, 16};
-    const std::int64_t items = rows * places_;
+    constexpr Splitting too_few{1, 2, 8}, uneven{4, 3, 16};
+    const std::int64_t items = rows * parts_;
     if (items >= 4 * rows_per_warp_ * slots_) return {};
-    const Sharing& how = items < slots_ || adds_parts_ ? too_few : uneven;
-    if (!splits_ || items == 0 || items >= how.below * slots_) return {0, 1};
-    if (only_sums_ && items * 2 > slots_) return {0, 1};  // zeroing and additions cost more than the empty slots
-    // What adds up much and takes long is best done by as many warps as run at a time.
-    if (adds_parts_ && !only_sums_) return {0, 1, std::max(places_, std::min(slots_, edges * places_ / how.fewest_edges) / warps_), true};
-    // Whole numbers of shares a receiver, where receivers are alike.
+    const Splitting& how = items < slots_ || adds_parts_ ? too_few : uneven;
+    LaunchShape shape{0, 1, 1, 0};
+    if (!splits_ || items == 0 || items >= how.below * slots_) return shape;
+    if (only_sums_ && items * 2 > slots_) return shape;  // zeroing and additions cost more than the empty slots
+    if (shares_) {
+        shape.blocks = std::max(parts_, std::min(slots_, edges * parts_ / how.fewest_edges) / warps_);
+        return shape;
+    }
     const std::int64_t degree = (edges + rows - 1) / rows, wanted = (how.rounds * slots_ + items - 1) / items;
-    const std::int64_t shares = rows * std::clamp<std::int64_t>(degree / how.fewest_edges, 1, wanted);
-    return shares > rows ? LaunchShape{0, 1, (shares + warps_ - 1) / warps_} : LaunchShape{0, 1};
+    shape.parts = static_cast<int>(std::clamp<std::int64_t>(degree / how.fewest_edges, 1, wanted));
+    shape.part_edges = static_cast<int>((degree + shape.parts - 1) / shape.parts);
+    return shape;
 }
 
 CudaKernelFacts CudaKernel::facts() const {

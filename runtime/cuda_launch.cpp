@@ -44,14 +44,14 @@ std::int64_t CudaLaunchSequence::rows_of(std::size_t kernel, const EdgeWindow& w
 
 // A window has its share of the receivers, if these are alike; where it has more, its warps take several.
 LaunchShape CudaLaunchSequence::shape_of(std::size_t kernel, std::int64_t edges) const {
-    if (const int fixed = plan_.rows_per_warp(kernel, graph_)) return {0, fixed};
+    if (const int fixed = plan_.rows_per_warp(kernel, graph_)) return {0, fixed, 1, 0};
     const KernelFacts& facts = plan_.kernels[kernel];
     std::int64_t rows = rows_of(kernel, {0, edges, graph_.receivers});
     if (facts.windows && facts.receiver_rows && graph_.edges > 0) rows = std::min(graph_.receivers, rows * edges / graph_.edges + 2);
     LaunchShape shape = modules_[kernel]->shape(rows, edges);
     if (facts.windows) shape.rows = rows;
     // Parts of a receiver's sum would be added in no fixed order; without such sums it is all the same which warp has an edge.
-    if (plan_.deterministic && facts.adds_parts) shape.blocks = 0, shape.by_effort = false;
+    if (plan_.deterministic && facts.adds_parts) shape.parts = 1, shape.blocks = 0;
     return shape;
 }
 
@@ -66,7 +66,7 @@ void CudaLaunchSequence::prepare(std::span<void* const> operands, const EdgeWind
 }
 
 std::vector<MemoryRange> CudaLaunchSequence::zeroed_outputs(std::span<void* const> operands) const {
-    const bool split = std::ranges::any_of(launches_, [](const LaunchArguments& launch) { return launch.shape.blocks > 0; });
+    const bool split = std::ranges::any_of(launches_, [](const LaunchArguments& launch) { return launch.shape.adds(); });
     std::vector<MemoryRange> zeroed;
     for (const OutputRule& output : plan_.outputs) {
         const std::int64_t bytes = graph_.rows(output.row) * output.row_bytes();

@@ -1,71 +1,60 @@
-// How the warps of a launch share its work, and windows over the edges.
+// Receivers that several warps share, and windows over the edges.
 namespace warp {
+
+// Which of every receiver's edges a warp does: [begin, end) of them, all where the receiver is not split.
+struct Part {
+    int begin, end;
+    bool split;  // what it stores is added
+
+    __device__ __forceinline__ Part(int number, int parts, int edges)
+        : begin(number * edges), end(number + 1 < parts ? begin + edges : 0x7fffffff), split(parts > 1) {}
+    // Narrows the receiver's edges; false where several warps do them and none is left for this one.
+    __device__ __forceinline__ bool narrow(int& first, int& last) const {
+        const int length = last - first;
+        last = first + (end < length ? end : length);
+        first += begin < length ? begin : length;
+        return !split || first < last;
+    }
+};
+// The same of those edges that the launch does, which are a window over all.
+struct PartOfWindow : Part {
+    int window_begin, window_end;
+
+    __device__ __forceinline__ PartOfWindow(int number, int parts, int edges, int first, int last)
+        : Part(number, parts, edges), window_begin(first), window_end(last) {
+        split = true;
+    }
+    __device__ __forceinline__ bool narrow(int& first, int& last) const {
+        first = max(first, window_begin);
+        last = max(first, min(last, window_end));
+        return Part::narrow(first, last);
+    }
+};
 
 // The end of a window, which may reach beyond the edges that there are.
 __device__ __forceinline__ int last_edge(const int* row_ptr, int receivers, int window_end) { return uniform(min(window_end, row_ptr[receivers])); }
-
-// What a block does of a kernel's list of tasks and chunks, and which warp this is of those that do the same.
-struct Turn {
-    int place = blockIdx.y;
-    unsigned warp, warps;
-
-    // A row of blocks a place; or, in a grid of one row, blocks are dealt out by the efforts of the places before (of 2^32), and at least
-    // one to each.
-    template <int places>
-    __device__ __forceinline__ Turn(const unsigned (&efforts)[places], int warps_a_block, int warp_in_block) {
-        unsigned first = 0, end = gridDim.x;
-        if (places > 1 && gridDim.y == 1) {
-            place = 0;
-#pragma unroll
-            for (int next = 1; next < places; ++next) {
-                const unsigned begin = next + __umulhi(gridDim.x - places, efforts[next]);
-                if (begin <= blockIdx.x) place = next, first = begin;
-                else if (begin < end) end = begin;
-            }
-        }
-        warp = (blockIdx.x - first) * warps_a_block + warp_in_block;
-        warps = (end - first) * warps_a_block;
+// The receiver that an edge belongs to: the number of receivers that end at or before it. All lanes take part.
+__device__ __forceinline__ int receiver_of(const int* row_ptr, int receivers, int edge, int lane) {
+    int low = 0, high = receivers;
+    while (low < high) {
+        const int step = (high - low + 31) / 32, probe = low + lane * step;
+        const int before = __popc(__ballot_sync(everyone, probe < high && row_ptr[probe + 1] <= edge));
+        high = min(high, low + before * step);
+        if (before > 0) low += (before - 1) * step + 1;
     }
-};
-// The rows that a warp does, and of their edges those at positions [begin, end).
-struct Part {
-    int row_begin, row_end, begin = 0, end = 0x7fffffff;
-    bool split = false;  // what it stores to rows is added
+    return uniform(low);
+}
+// What a warp does of the receivers of a window: some of them, or one of `parts` parts of one.
+struct Share {
+    int begin, end, part = 0, parts = 1;
 
-    // Whole rows of [first, last).
-    __device__ __forceinline__ Part(int first, int last, int rows_a_warp, unsigned warp) {
-        const long long skipped = static_cast<long long>(warp) * rows_a_warp;
-        row_begin = skipped < last - first ? first + static_cast<int>(skipped) : last;
-        row_end = last - row_begin < rows_a_warp ? last : row_begin + rows_a_warp;
-    }
-    // As many edges of [first, last), or of as many as there are, as every other warp of the turn.
-    __device__ __forceinline__ Part(const int* row_ptr, int receivers, int first, int last, const Turn& turn, int lane) : row_begin(0), row_end(0), split(true) {
-        // Ends of runs of rows, one a lane: the first one that is beyond an edge has its receiver.
-        const auto end_of = [&](int row, int rows) { return row_ptr[min(row + (lane + 1LL) * rows, static_cast<long long>(receivers))]; };
-        int step = (receivers + 31) / 32;
-        const int ends = end_of(0, step);
-        last = min(last, __shfl_sync(everyone, ends, 31));
-        const long long count = last > first ? last - first : 0;
-        begin = uniform(first + static_cast<int>(count * turn.warp / turn.warps));
-        end = uniform(first + static_cast<int>(count * (turn.warp + 1) / turn.warps));
-        if (begin == end) return;
-        row_begin = __popc(__ballot_sync(everyone, ends <= begin)) * step;
-        row_end = __popc(__ballot_sync(everyone, ends < end)) * step;
-        while (step > 1) {
-            const int smaller = (step + 31) / 32;
-            const int first_end = end_of(row_begin, smaller), last_end = end_of(row_end, smaller);
-            row_begin += __popc(__ballot_sync(everyone, first_end <= begin)) * smaller;
-            row_end += __popc(__ballot_sync(everyone, last_end < end)) * smaller;
-            step = smaller;
-        }
-        row_begin = uniform(row_begin);
-        row_end = uniform(row_end) + 1;
-    }
-    // Narrows the edges of the rows; false where several warps do them and none is left for this one.
-    __device__ __forceinline__ bool narrow(int& first, int& last) const {
-        first = max(first, begin);
-        last = max(first, min(last, end));
-        return !split || first < last;
+    __device__ __forceinline__ Share(const int* row_ptr, int receivers, int edge_begin, int edge_end, int most_parts, int warp, int warps, int lane) {
+        const int first = receiver_of(row_ptr, receivers, edge_begin, lane), count = receiver_of(row_ptr, receivers, edge_end - 1, lane) + 1 - first;
+        parts = max(1, min(most_parts, warps / count));
+        const int rows = parts > 1 ? 1 : (count + warps - 1) / warps;
+        part = warp % parts;
+        begin = min(first + count, first + warp / parts * rows);
+        end = min(first + count, begin + rows);
     }
 };
 

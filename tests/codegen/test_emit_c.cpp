@@ -29,7 +29,7 @@ void check_golden(const std::string& name, const std::string& text) {
 }
 
 Dialect without_prelude(Dialect dialect) {
-    dialect.prelude = dialect.prelude_parts = {};
+    dialect.prelude = dialect.prelude_parts = dialect.prelude_shares = {};
     return dialect;
 }
 

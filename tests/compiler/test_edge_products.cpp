@@ -115,7 +115,7 @@ TEST_CASE("edge products: what a kernel with products of edges must keep to") {
     CHECK(contains(complaint(0, [](KernelTask&, EdgeProduct& p) { p.to = EdgeProduct::To::rows, p.bias = false; }), "is written"));
     CHECK(contains(complaint(2, [](KernelTask&, EdgeProduct& p) { p.add = true; }), "only a tile is stored"));
     CHECK(contains(complaint(2, [](KernelTask&, EdgeProduct& p) { p.rows.reset(); }), "no rows of the layer"));
-    const char* parts[] = {"warp::edges_to_tile<", "warp::Part part = warp::Part(row_ptr", "warp::edges_to_rows<", "warp::edges_to_matrix<"};
+    const char* parts[] = {"warp::edges_to_tile<", "warp::Share share(", "warp::edges_to_rows<", "warp::edges_to_matrix<"};
     for (std::size_t k = 0; k < 4; ++k) CHECK(contains(emit_c(all.kernels[k], cuda_dialect()), parts[k]));
     CHECK(contains(to_string(all.kernels[3]), "product of edges to matrix row_begin .. row_end: 0.25 * tile d_w, rows h"));
 }

@@ -56,6 +56,9 @@ std::vector<ScheduleKnobs> neighbours(const ScheduleKnobs& start, bool wide) {
     vary(&ScheduleKnobs::max_channels_per_lane, 1, 2);
     vary(&ScheduleKnobs::rows_per_warp, 1, 2, 4);
     vary(&ScheduleKnobs::warps_per_block, 2, 8);
+    all.push_back(start);  // one block a multiprocessor, whose warps run the same instructions
+    all.back().warps_per_block = std::min(16, start.warps_per_block * start.min_blocks);
+    all.back().min_blocks = 1;
     vary(&ScheduleKnobs::prefetch, 0, start.prefetch + 4);
     return all;
 }

@@ -16,18 +16,19 @@ static __device__ __forceinline__ void task_only(const float* __restrict__ x, co
 }
 
 extern "C" __global__ void __launch_bounds__(32, 1)
-scaled_rows(const float* __restrict__ x, const float* __restrict__ y, float* z, int rows, int rows_per_warp, bool shared_edges, const long long* row_count) {
+scaled_rows(const float* __restrict__ x, const float* __restrict__ y, float* z, int rows, int rows_per_warp, int parts, int part_edges, const long long* row_count) {
     rows = warp::filled(rows, row_count);
     const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
-    constexpr unsigned efforts[] = {0};
-    const warp::Turn turn(efforts, 1, warp_in_block);
-    const warp::Part part = warp::Part(0, rows, rows_per_warp, turn.warp);
-    if (part.row_begin >= part.row_end) return warp::zeros_ready();
+    const long long first_row = (static_cast<long long>(blockIdx.x) * 1 + warp_in_block) * rows_per_warp;
+    if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();
+    const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);
+    const int row_begin = static_cast<int>(first_row / parts);
+    const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;
     float* const region = nullptr;
     warp::barrier* const barriers = nullptr;
-    switch (turn.place) {
+    switch (blockIdx.y) {
         case 0:
-            task_only(x, y, z, 0, part.row_begin, part.row_end, part, lane, region, barriers);
+            task_only(x, y, z, 0, row_begin, row_end, part, lane, region, barriers);
             break;
     }
 }
