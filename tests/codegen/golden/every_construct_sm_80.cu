@@ -97,17 +97,17 @@ static __device__ __forceinline__ void task_all(const double* __restrict__ x, co
 }
 
 extern "C" __global__ void __launch_bounds__(64, 1)
-every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp, int parts, int part_edges) {
+every_construct(const double* __restrict__ x, const double* __restrict__ y, const double* __restrict__ w, const int* __restrict__ sender, const int* __restrict__ row_ptr, double* out, double* total, double* count, double* grad_w, double* grad_y, double* grad_x, double* permuted, double* last, int rows, int rows_per_warp, bool shared_edges) {
     const int warp_in_block = warp::uniform(static_cast<int>(threadIdx.x) / 32), lane = static_cast<int>(threadIdx.x) % 32;
-    const long long first_row = (static_cast<long long>(blockIdx.x) * 2 + warp_in_block) * rows_per_warp;
-    if (first_row >= static_cast<long long>(rows) * parts) return warp::zeros_ready();
-    const warp::Part part(static_cast<int>(first_row % parts), parts, part_edges);
-    const int row_begin = static_cast<int>(first_row / parts);
-    const int row_end = rows - row_begin < rows_per_warp ? rows : row_begin + rows_per_warp;
+    constexpr unsigned efforts[] = {0};
+    const warp::Turn turn(efforts, 2, warp_in_block);
+    const warp::Part part = shared_edges ? warp::Part(row_ptr, rows, 0, 0x7fffffff, turn, lane) : warp::Part(0, rows, rows_per_warp, turn.warp);
+    const int row_begin = part.row_begin, row_end = part.row_end;
+    if (row_begin >= row_end) return warp::zeros_ready();
     extern __shared__ __align__(128) unsigned char shared_memory[];
     double* const region = reinterpret_cast<double*>(shared_memory + warp_in_block * 2304);
     warp::barrier* const barriers = nullptr;
-    switch (blockIdx.y) {
+    switch (turn.place) {
         case 0:
             task_all(x, y, w, sender, row_ptr, out, total, count, grad_w, grad_y, grad_x, permuted, last, 0, row_begin, row_end, part, lane, region, barriers);
             break;
