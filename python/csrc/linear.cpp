@@ -4,7 +4,6 @@
 #include "linear.hpp"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -14,6 +13,7 @@
 #include <mutex>
 
 #include "autograd.hpp"
+#include "tensors.hpp"
 
 namespace flashtp::torch_operators {
 namespace {
@@ -81,7 +81,9 @@ at::Tensor product_of_rows(const LinearLayout& layout, Role made, const Operands
     const Role given = made == features ? results : features;
     const bool adds = !is_covered_once(layout, made);
     const std::array<std::int64_t, 2> sizes{operands[given].size(0), made == features ? layout.in_width : layout.out_width};
-    const at::Tensor rows = adds ? at::zeros(sizes, operands[given].options()) : at::empty(sizes, operands[given].options());
+    const at::Tensor rows = at::empty(sizes, operands[given].options());
+    if (rows.is_cpu()) prefer_large_pages(rows.data_ptr(), rows.nbytes());
+    if (adds) rows.zero_();
     for (const LinearPath& path : layout.paths) {
         const at::Tensor matrix = matrix_of(operands[weights], path);
         put_product(rows, segment_of(path, made), segment_of(path, given).columns(operands[given]),

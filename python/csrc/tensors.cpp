@@ -1,8 +1,11 @@
 #include "tensors.hpp"
 
 #include <dlfcn.h>
+#include <sys/mman.h>
 #include <torch/csrc/stable/device.h>
 #include <torch/csrc/stable/ops.h>
+
+#include <unistd.h>
 
 #include <array>
 #include <stdexcept>
@@ -102,7 +105,19 @@ Tensor empty(Device device, ScalarType type, std::initializer_list<std::int64_t>
     AtenTensorHandle made = nullptr;
     STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<std::int64_t>(shape.size()), shape.begin(), strides.data(),
                                                            number_of(type), device.type, device.index, &made));
-    return Tensor(made);
+    Tensor tensor(made);
+    if (device.is_cpu()) prefer_large_pages(tensor.data_ptr(), static_cast<std::size_t>(tensor.numel()) * tensor.element_size());
+    return tensor;
+}
+
+void prefer_large_pages(void* data, std::size_t bytes) {
+    // glibc returns larger blocks to the system when they are freed, so that every new one is of pages not there yet.
+    constexpr std::size_t kept_by_malloc = std::size_t{32} << 20;
+    if (bytes < kept_by_malloc) return;
+    const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE)), begin = reinterpret_cast<std::uintptr_t>(data);
+    const std::uintptr_t first = (begin + page - 1) / page * page;
+    // Where the system has no large pages this fails, and nothing is lost.
+    madvise(reinterpret_cast<void*>(first), (begin + bytes - first) / page * page, MADV_HUGEPAGE);
 }
 
 Tensor converted(TensorView tensor, ScalarType type) {

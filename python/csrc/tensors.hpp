@@ -55,6 +55,10 @@ Tensor converted(TensorView, ScalarType);
 /// The tensor's memory; or that of a copy, put into `copies`, which is contiguous and, on a GPU, aligned as kernels want it.
 void* dense_data(TensorView, std::vector<Tensor>& copies);
 
+/// For memory of a CPU that nobody has written to: a first write every 4 KiB waits for the system, in a kernel that fills an array longer
+/// than the kernel itself; pages of 2 MiB take a quarter of that (docs/performance.md).
+FLASHTP_TORCH_EXPORT void prefer_large_pages(void* data, std::size_t bytes);
+
 /// Uninitialised, with one or two dimensions.
 Tensor empty(Device, ScalarType, std::initializer_list<std::int64_t> shape);
 
