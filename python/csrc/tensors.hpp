@@ -12,6 +12,10 @@
 
 #include "exported.hpp"
 
+#ifndef STABLE_TORCH_ERROR_CODE_CHECK  // its name until torch 2.10
+#define STABLE_TORCH_ERROR_CODE_CHECK(call) TORCH_ERROR_CODE_CHECK(call)
+#endif
+
 namespace flashtp::torch_operators {
 
 using torch::headeronly::ScalarType;
