@@ -8,8 +8,9 @@ from torch.utils.checkpoint import checkpoint
 from ..convolution import TensorProductConv
 from ..functions import is_traced
 
-# Weights of a layer and call, from which on a device is faster without storing them: 128 and 512 MiB in float32 (docs/performance.md).
-LEAST_WEIGHTS = {"cpu": 2**25, "cuda": 2**27}
+# Weights of a layer and call, from which on a device is no slower without storing them: 1 GiB and 512 MiB in float32
+# (docs/performance.md).
+LEAST_WEIGHTS = {"cpu": 2**28, "cuda": 2**27}
 # Edges, from which on the hidden layers of radial networks are computed again for gradients: for each layer of convolutions autograd
 # would keep 1 KB an edge of them (64 channels, two layers), which then is most of what a model needs.
 LEAST_EDGES_COMPUTED_AGAIN = 2**21

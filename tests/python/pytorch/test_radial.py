@@ -135,7 +135,7 @@ def test_errors():
 
 
 @pytest.mark.parametrize("kind, weights, training, fused", [
-    ("cpu", 2**25, False, True), ("cpu", 2**25, True, True), ("cpu", 2**25 - 1, False, False),
+    ("cpu", 2**28, False, True), ("cpu", 2**28, True, True), ("cpu", 2**28 - 1, False, False),
     ("cuda", 2**27, False, True), ("cuda", 2**27, True, False), ("cuda", 2**27 - 1, False, False), ("meta", 2**30, False, False)])
 def test_size_device_and_training_decide_in_models(kind, weights, training, fused):
     rows = SimpleNamespace(device=torch.device(kind), shape=(weights, 8))
