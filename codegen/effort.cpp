@@ -22,7 +22,6 @@ struct Instructions {
     std::int64_t operator()(const StageCommit&) const { return 6; }
     std::int64_t operator()(const StageWait&) const { return 6; }
     std::int64_t operator()(const StageNext&) const { return 6; }
-    std::int64_t operator()(const TileProduct& s) const { return s.tile * 16; }
     template <class Other>
     std::int64_t operator()(const Other&) const { return 1; }
 };
