@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -16,6 +17,9 @@ namespace {
 
 /// Registers that all channels of a lane may make in a task with serial axes on a CPU: what does not fit is in the nearest cache.
 constexpr std::int64_t cpu_serial_registers = 128;
+
+/// Warps a multiprocessor of kernels that stream matrices of weights.
+constexpr int warps_of_matrices = 32;
 
 bool only_receiver_outputs(const EdgeProgram& program) {
     return std::ranges::all_of(program.operands, [](const Operand& o) { return o.role == Role::input || o.row == Row::receiver; });
@@ -42,6 +46,7 @@ class Scheduler {
         schedule_.sums_through_shared = staged && knobs_.sums_through_shared;
         schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
         for (const PathGroup& group : groups()) add_group(group);
+        if (only_reads_matrices()) schedule_.min_blocks = warps_of_matrices / schedule_.warps_per_block;
         share_out(sort_by_cost());
         schedule_.reason = reason();
         return std::move(schedule_);
@@ -57,7 +62,32 @@ class Scheduler {
             }
             for (PathGroup& part : split_group(group, paths_, program_, parts_of(group))) result.push_back(std::move(part));
         }
+        const bool atomics = target_.platform == Platform::cuda && !convolution_ && !demands_.general;
+        return atomics ? joined(result) : result;
+    }
+
+    // Rows of edges that one task alone writes need neither zeroing nor atomic additions.
+    std::vector<PathGroup> joined(const std::vector<PathGroup>& groups) const {
+        std::vector<PathGroup> result;
+        for (const PathGroup& group : groups) {
+            const auto joins = [&](PathGroup& other) {
+                const std::optional<PathGroup> both = join_groups(other, group, paths_, program_);
+                const bool fits = both && parts_of(*both) == 1;
+                if (fits) other = *both;
+                return fits;
+            };
+            if (std::ranges::none_of(result, joins)) result.push_back(group);
+        }
         return result;
+    }
+
+    // Nothing but a matrix of weights an edge: more loads on their way count, and registers do not.
+    bool only_reads_matrices() const {
+        const auto serial = [](const Task& task) {
+            return std::ranges::any_of(task.loops, [](const Loop& loop) { return loop.kind == LoopKind::axis; });
+        };
+        return target_.platform == Platform::cuda && convolution_ && weights_of_edges() && !demands_.general &&
+               std::ranges::all_of(schedule_.tasks, serial);
     }
 
     // Large enough that a pass over the matrix serves many edges, small enough to stay in a core's own cache.
@@ -75,9 +105,15 @@ class Scheduler {
         schedule_.products = many_registers ? ProductBlocks{8, 3, 3, 512} : ProductBlocks{};
     }
 
-    // On CPUs reading weights element by element costs more than lanes that stay empty.
+    // Reading weights element by element costs more than lanes that stay empty: on GPUs those of edges, which no cache holds.
     std::int64_t contiguous_from() const {
-        return target_.platform == Platform::cpu ? std::max(2, lanes_ / 2) : std::numeric_limits<std::int64_t>::max();
+        if (target_.platform == Platform::cpu) return std::max(2, lanes_ / 2);
+        return convolution_ && weights_of_edges() ? lanes_ / 4 : std::numeric_limits<std::int64_t>::max();
+    }
+
+    bool weights_of_edges() const {
+        const OperandId w = program_.find_operand("w");
+        return w >= 0 && program_.operands[static_cast<std::size_t>(w)].row == Row::edge;
     }
 
     PathGroup alone(const PathGroup& group, int path) const {
@@ -116,6 +152,7 @@ class Scheduler {
     int copies_with_serial_axes(const PathGroup& group) const {
         const std::int64_t registers = std::max<std::int64_t>(1, cost_of(group, program_).lane_registers);
         const std::int64_t all = (group.lane_extent + lanes_ - 1) / lanes_;
+        if (target_.platform == Platform::cuda) return all <= knobs_.max_channels_per_lane ? static_cast<int>(all) : copies_within_registers(group);
         return static_cast<int>(std::clamp<std::int64_t>(cpu_serial_registers / registers, 1, all));
     }
 
@@ -124,8 +161,8 @@ class Scheduler {
         task.paths = group.paths;
         task.lane_axis = group.lane_axis;
         task.loops = loops_of(group);
-        const bool serial = !group.single_axis() && target_.platform == Platform::cpu;
-        task.channels_per_lane = serial ? copies_with_serial_axes(group) : copies_within_registers(group);
+        const bool all = target_.platform == Platform::cpu || (convolution_ && weights_of_edges());
+        task.channels_per_lane = all && !group.single_axis() ? copies_with_serial_axes(group) : copies_within_registers(group);
         if (group.lane_axis < 0) {
             schedule_.tasks.push_back(task);
             return;
@@ -133,15 +170,18 @@ class Scheduler {
         add_chunks(schedule_, std::move(task), group.lane_extent, lanes_);
     }
 
-    // A receiver's sum keeps its serial axes outside the edges, so that it stays in registers over all of them.
+    // A sum over the edges of a receiver, or of a warp, keeps its serial axes outside the edges, so that it stays in registers over all of
+    // them. Gradients of shared weights are such sums on GPUs, where every edge's part would be an atomic addition.
     std::vector<Loop> loops_of(const PathGroup& group) const {
         std::vector<Loop> loops;
         if (group.lane_axis >= 0) loops.push_back({LoopKind::chunk, -1});
         if (convolution_) loops.push_back({LoopKind::receiver, -1});
-        const bool outside = convolution_ && only_receiver_outputs(program_);
+        const bool receivers = convolution_ && only_receiver_outputs(program_);
+        const bool weights = target_.platform == Platform::cuda && !demands_.general && !has_hidden_layer(group);
         std::vector<int> inner;
         for (const int axis : group.serial_axes) {
-            if (outside && indexes_output(group, axis)) loops.push_back({LoopKind::axis, axis});
+            const bool outside = (receivers && indexes_output(group, axis, Row::receiver)) || (weights && indexes_output(group, axis, Row::shared));
+            if (outside) loops.push_back({LoopKind::axis, axis});
             else inner.push_back(axis);
         }
         loops.push_back({LoopKind::edge, -1});
@@ -149,11 +189,15 @@ class Scheduler {
         return loops;
     }
 
-    bool indexes_output(const PathGroup& group, int axis) const {
+    bool has_hidden_layer(const PathGroup& group) const {
+        return std::ranges::any_of(group.paths, [&](int path) { return paths_.paths[static_cast<std::size_t>(path)].views[slot_h].has_value(); });
+    }
+
+    bool indexes_output(const PathGroup& group, int axis, Row row) const {
         const EdgeProgram part = restrict_to_paths(program_, group.paths);
         const AxisClasses classes = axis_classes(part);
         for (ValueId v = 0; v < static_cast<ValueId>(part.values.size()); ++v)
-            if (part.is_output(v) && std::ranges::count(classes.of[v], axis)) return true;
+            if (part.is_output(v) && part.values[v].row == row && std::ranges::count(classes.of[v], axis)) return true;
         return false;
     }
 
@@ -269,6 +313,12 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
         // More and smaller tasks end more evenly; what they compute twice costs more than that where the device is full.
         knobs.register_budget = compute == DType::float32 ? 130 : 65;
         knobs.min_blocks = 2;
+    }
+    if (request.order >= 2 && size == SizeClass::small) {
+        // One block a multiprocessor, whose warps mostly run one task: code of several tasks would displace each other in its cache.
+        knobs.register_budget = compute == DType::float32 ? 170 : 85;
+        knobs.warps_per_block = 8;
+        knobs.min_blocks = 1;
     }
     return knobs;
 }

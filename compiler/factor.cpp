@@ -50,8 +50,7 @@ struct Products {
 
 class Factorizer {
   public:
-    Factorizer(const PathProgram& forward, Factoring factoring, bool aggregate, int order)
-        : forward_(forward), factoring_(factoring), aggregate_(aggregate), order_(order) {
+    Factorizer(const PathProgram& forward, Factoring factoring, int order) : forward_(forward), factoring_(factoring), order_(order) {
         out_.operands = forward.operands;
     }
 
@@ -304,10 +303,8 @@ class Factorizer {
     }
 
     bool weight_comes_first(const PathUses& p) const {
-        if (!p.w || value(*p.w).row != Row::edge) return false;
-        if (!contains_all(merged(p.x.labels, p.y.labels), p.w->labels)) return false;
-        if (factoring_ == Factoring::automatic) return value(p.x).components <= value(p.z).components;
-        return factoring_ == Factoring::weights_first;
+        if (factoring_ != Factoring::weights_first || !p.w || value(*p.w).row != Row::edge) return false;
+        return contains_all(merged(p.x.labels, p.y.labels), p.w->labels);
     }
 
     Use emit_weighted_x(const PathUses& p) {
@@ -334,21 +331,16 @@ class Factorizer {
 
     Use emit_rows(const PathUses& p, const Use& a, std::optional<Use> b, std::vector<Entry> entries) {
         const std::string labels = merged(p.x.labels, p.y.labels);
-        const Use r{add_value(fmt::format("r{}", p.id), extents_of(labels, p.x, p.y), value(p.z).components, row_of_sum(p)), labels};
+        const Use r{add_value(fmt::format("r{}", p.id), extents_of(labels, p.x, p.y), value(p.z).components,
+                              intermediate_row(value(p.x).row, value(p.y).row)), labels};
         emit(p.id, r, a, std::move(b), std::move(entries));
         return r;
-    }
-
-    Row row_of_sum(const PathUses& p) const {
-        if (aggregate_ && value(*p.w).row == Row::shared && value(p.z).row == Row::receiver) return Row::receiver;
-        return intermediate_row(value(p.x).row, value(p.y).row);
     }
 
     using ProductsKey = std::tuple<ValueId, ValueId, std::string, std::string>;
 
     const PathProgram& forward_;
     const Factoring factoring_;
-    const bool aggregate_;
     const int order_;
     EdgeProgram out_;
     std::set<std::string> names_;
@@ -367,14 +359,12 @@ std::string_view to_string(Factoring factoring) {
     case Factoring::products: return "products";
     case Factoring::coefficients: return "coefficients";
     case Factoring::weights_first: return "weights_first";
-    case Factoring::automatic: return "automatic";
     }
     return "?";
 }
 
 Factoring parse_factoring(std::string_view name) {
-    const Factoring all[] = {Factoring::merged, Factoring::products, Factoring::coefficients, Factoring::weights_first,
-                             Factoring::automatic};
+    const Factoring all[] = {Factoring::merged, Factoring::products, Factoring::coefficients, Factoring::weights_first};
     std::vector<std::string_view> names;
     for (const Factoring f : all) {
         if (name == to_string(f)) return f;
@@ -383,8 +373,8 @@ Factoring parse_factoring(std::string_view name) {
     user_error("factoring \"{}\" is unknown{}; known: {}", name, did_you_mean(name, names), fmt::join(names, ", "));
 }
 
-EdgeProgram factor(const PathProgram& forward, Factoring factoring, bool aggregate, int order) {
-    return Factorizer(forward, factoring, aggregate, order).run();
+EdgeProgram factor(const PathProgram& forward, Factoring factoring, int order) {
+    return Factorizer(forward, factoring, order).run();
 }
 
 }  // namespace flashtp

@@ -14,7 +14,6 @@ enum class Factoring {
     products,       ///< p_ij = x_i y_j;        r_k = C_ijk p_ij;     z_k += w r_k
     coefficients,   ///< M_ik = C_ijk y_j;      r_k = M_ik x_i;       z_k += w r_k
     weights_first,  ///< M_ik = C_ijk y_j;      s_i = w x_i;          z_k += M_ik s_i
-    automatic,      ///< a path at a time, the cheaper of the last two
 };
 
 std::string_view to_string(Factoring);
@@ -22,9 +21,8 @@ std::string_view to_string(Factoring);
 Factoring parse_factoring(std::string_view name);
 
 /// Products of the same segments and equal linear forms in y are computed once for all paths. A weight that is shared by edges,
-/// or that has an axis neither x nor y has, cannot come first: such a path falls back to coefficients. With `aggregate` a
-/// convolution with shared weights sums r over the edges of a receiver before it meets the weight. `order` is the derivative that will
-/// be taken: what is worth merging depends on how often its operations come back.
-EdgeProgram factor(const PathProgram& forward, Factoring, bool aggregate = false, int order = 0);
+/// or that has an axis neither x nor y has, cannot come first: such a path falls back to coefficients. `order` is the
+/// derivative that will be taken: what is worth merging depends on how often its operations come back.
+EdgeProgram factor(const PathProgram& forward, Factoring, int order = 0);
 
 }  // namespace flashtp

@@ -11,8 +11,9 @@ namespace flashtp {
 
 namespace {
 
-/// Columns of a task. Their halves are in shared memory while they are multiplied with; sums for a matrix are in registers.
-constexpr std::int64_t bytes_to_tile = 28 * 1024, bytes_to_rows = 56 * 1024, most_to_tile = 128, columns_to_matrix = 48;
+/// Columns of a task. Their halves are in shared memory while they are multiplied with, a quarter or half of a block's; sums for a matrix
+/// are in registers.
+constexpr std::int64_t most_to_tile = 192, most_to_rows = 384, columns_to_matrix = 48;
 
 std::int64_t columns_within(std::int64_t bytes, std::int64_t hidden, std::int64_t unit) {
     BlockMatrix one;
@@ -104,14 +105,15 @@ Kernel lower_tile_products(const EdgeProgram& before, const std::vector<TileTerm
         if (term.result == TileTerm::weights) tiles[term.tile.name].push_back(&term);
     EdgeProductLowering lowering(before, target, info, "_weights", {8, 2});
     for (const auto& [name, writers] : tiles)
-        lowering.add(EdgeProduct::To::tile, writers, std::min(most_to_tile, columns_within(bytes_to_tile, writers.front()->hidden, 16)));
+        lowering.add(EdgeProduct::To::tile, writers, std::min(most_to_tile, columns_within(target.shared_bytes_per_block / 4, writers.front()->hidden, 16)));
     return std::move(lowering).take();
 }
 
 std::vector<Kernel> lower_returned_products(const EdgeProgram& after, const std::vector<TileTerm>& terms, const Target& target, const KernelInfo& info) {
-    EdgeProductLowering rows(after, target, info, "_layer", {4, 3}), matrices(after, target, info, "_matrix", {4, 2});
+    EdgeProductLowering rows(after, target, info, "_layer", {8, 1}), matrices(after, target, info, "_matrix", {4, 2});
     for (const TileTerm& term : terms) {
-        if (term.result == TileTerm::rows_gradient) rows.add(EdgeProduct::To::rows, {&term}, columns_within(bytes_to_rows, term.hidden, 64));
+        const std::int64_t to_rows = std::min(most_to_rows, columns_within(target.shared_bytes_per_block / 2, term.hidden, 64));
+        if (term.result == TileTerm::rows_gradient) rows.add(EdgeProduct::To::rows, {&term}, to_rows);
         if (term.result == TileTerm::matrix_gradient) matrices.add(EdgeProduct::To::matrix, {&term}, columns_to_matrix);
     }
     std::vector<Kernel> kernels;

@@ -14,12 +14,13 @@ namespace flashtp {
 
 namespace {
 
-/// Where a block of a product stands. The lanes run over the columns.
-struct Block3 {
-    std::vector<Affine> edges,
-        positions;  ///< the caller's numbers of the block's edges, and their places in the order of receivers
-    Affine hidden, column;
-    int hiddens = 1, vectors = 1, active = 1;  ///< `active`: lanes of the last vector
+/// Where a block of a product stands: some edges, hidden channels and vectors of columns.
+struct BlockPlace {
+    std::vector<Affine> edges;      ///< the caller's numbers
+    std::vector<Affine> positions;  ///< of the same edges in the order of receivers
+    Affine hidden, column;          ///< the first of each
+    int hiddens = 1, vectors = 1;
+    int active = 1;                 ///< lanes of the last vector
 };
 
 class ProductLowering {
@@ -33,7 +34,7 @@ class ProductLowering {
         dst_ = products[0].dst;
         builder_.task.name = std::move(name);
         builder_.task.ints = {"chunk", "row_begin", "row_end"};
-        const Block3 at{{}, {}, Affine(0), Affine(0), 1, 1, lanes_};
+        const BlockPlace at{{}, {}, Affine(0), Affine(0), 1, 1, lanes_};
         mode_ = !dst_.edge ? StoreMode::atomic : stored ? StoreMode::store : StoreMode::add;
         if (dst_.column)
             by_columns(at, builder_.task.body);
@@ -43,31 +44,31 @@ class ProductLowering {
     }
 
   private:
-    using Body = std::function<void(const Block3&, Block&)>;
+    using Body = std::function<void(const BlockPlace&, Block&)>;
 
     // ---- loops over blocks
 
-    void by_columns(const Block3& at, Block& block) {
-        for_columns(at, blocks_.vectors, block, [&](const Block3& columns, Block& inner) {
+    void by_columns(const BlockPlace& at, Block& block) {
+        for_columns(at, blocks_.vectors, block, [&](const BlockPlace& columns, Block& inner) {
             if (!dst_.edge)
-                return for_hidden(columns, blocks_.rows, inner, [&](const Block3& b, Block& body) { sum_edges(b, body); });
-            for_edges(columns, blocks_.rows, inner, [&](const Block3& b, Block& body) { sum_hidden(b, body); });
+                return for_hidden(columns, blocks_.rows, inner, [&](const BlockPlace& b, Block& body) { sum_edges(b, body); });
+            for_edges(columns, blocks_.rows, inner, [&](const BlockPlace& b, Block& body) { sum_hidden(b, body); });
         });
     }
 
     // Panels of columns: the block's rows of the tile stay near while the hidden channels pass.
-    void by_panels(const Block3& at, Block& block) {
+    void by_panels(const BlockPlace& at, Block& block) {
         const std::int64_t columns = (*products_)[0].columns;
         for (std::int64_t first = 0; first < columns; first += blocks_.panel) {
             const std::int64_t last = std::min(columns, first + blocks_.panel);
-            for_edges(at, blocks_.rows, block, [&](const Block3& rows, Block& inner) {
-                for_hidden(rows, blocks_.sums, inner, [&](const Block3& b, Block& body) { sum_columns(b, first, last, body); });
+            for_edges(at, blocks_.rows, block, [&](const BlockPlace& rows, Block& inner) {
+                for_hidden(rows, blocks_.sums, inner, [&](const BlockPlace& b, Block& body) { sum_columns(b, first, last, body); });
             });
             mode_ = StoreMode::add;
         }
     }
 
-    void for_columns(Block3 at, int vectors, Block& block, const Body& body) {
+    void for_columns(BlockPlace at, int vectors, Block& block, const Body& body) {
         const std::int64_t columns = (*products_)[0].columns, step = std::int64_t{vectors} * lanes_, full = columns / step * step;
         at.vectors = vectors;
         at.active = lanes_;
@@ -85,7 +86,7 @@ class ProductLowering {
         body(at, block);
     }
 
-    void for_hidden(Block3 at, int count, Block& block, const Body& body) {
+    void for_hidden(BlockPlace at, int count, Block& block, const Body& body) {
         if (!dst_.hidden) return body(at, block);
         const std::int64_t hidden = (*products_)[0].hidden, full = hidden / count * count;
         at.hiddens = count;
@@ -103,13 +104,13 @@ class ProductLowering {
     }
 
     // Blocks of half the size take what is left, down to single edges.
-    void for_edges(const Block3& at, int most, Block& block, const Body& body) {
+    void for_edges(const BlockPlace& at, int most, Block& block, const Body& body) {
         const IntId done = builder_.new_int("done");
         emit(block, IntLet{done, Affine::of(int_row_begin)});
         for (int count = most; count > 0; count /= 2) {
             const IntId var = builder_.new_int("p");
             For loop{var, Affine::of(done), Affine::of(int_row_end) + Affine(1 - count), count, {}};
-            Block3 rows = at;
+            BlockPlace rows = at;
             for (int i = 0; i < count; ++i) add_edge(rows, Affine::of(var) + Affine(i), loop.body);
             body(rows, loop.body);
             if (count > 1) emit(loop.body, IntSet{done, Affine::of(var) + Affine(count)});
@@ -117,7 +118,7 @@ class ProductLowering {
         }
     }
 
-    void add_edge(Block3& at, const Affine& position, Block& block) {
+    void add_edge(BlockPlace& at, const Affine& position, Block& block) {
         at.positions.push_back(position);
         at.edges.push_back(position);
         if (!convolution_ || !reads_layer_rows()) return;
@@ -137,12 +138,12 @@ class ProductLowering {
 
     bool is_summed(const Product& p) const { return p.b || !dst_.edge; }
 
-    void sum_hidden(const Block3& at, Block& block) {
+    void sum_hidden(const BlockPlace& at, Block& block) {
         const std::int64_t hidden = (*products_)[0].hidden;
         const std::vector<RegId> sums = zeroed(at, block);
         const IntId var = builder_.new_int("k");
         For loop{var, Affine(0), Affine(hidden), 1, {}};
-        Block3 inner = at;
+        BlockPlace inner = at;
         inner.hidden = Affine::of(var);
         add_products(inner, sums, loop.body);
         if (!loop.body.empty()) emit(block, std::move(loop));
@@ -151,17 +152,17 @@ class ProductLowering {
         store(at, sums, block);
     }
 
-    void sum_edges(const Block3& at, Block& block) {
+    void sum_edges(const BlockPlace& at, Block& block) {
         const std::vector<RegId> sums = zeroed(at, block);
-        for_edges(at, 1, block, [&](const Block3& edge, Block& body) { add_products(edge, sums, body); });
+        for_edges(at, 1, block, [&](const BlockPlace& edge, Block& body) { add_products(edge, sums, body); });
         scale(sums, block);
         store(at, sums, block);
     }
 
-    void sum_columns(const Block3& at, std::int64_t first, std::int64_t last, Block& block) {
+    void sum_columns(const BlockPlace& at, std::int64_t first, std::int64_t last, Block& block) {
         const std::vector<RegId> partial = zeroed(at, block);
         const std::int64_t full = first + (last - first) / lanes_ * lanes_;
-        Block3 inner = at;
+        BlockPlace inner = at;
         if (full > first) {
             const IntId var = builder_.new_int("column");
             For loop{var, Affine(first), Affine(full), lanes_, {}};
@@ -183,25 +184,25 @@ class ProductLowering {
 
     // ---- blocks in registers
 
-    int count(const Block3& at, const Factor& f) const {
+    int count(const BlockPlace& at, const Factor& f) const {
         return (f.edge ? static_cast<int>(at.positions.size()) : 1) * (f.hidden ? at.hiddens : 1) * (f.column ? at.vectors : 1);
     }
 
     /// Calls visit(edge, hidden, vector) for every register of a factor's block, in the order they are numbered.
     template <class Visit>
-    void for_each(const Block3& at, const Factor& f, Visit visit) const {
+    void for_each(const BlockPlace& at, const Factor& f, Visit visit) const {
         for (int i = 0; i < (f.edge ? static_cast<int>(at.positions.size()) : 1); ++i)
             for (int j = 0; j < (f.hidden ? at.hiddens : 1); ++j)
                 for (int c = 0; c < (f.column ? at.vectors : 1); ++c) visit(i, j, c);
     }
 
-    int number(const Block3& at, const Factor& f, int i, int j, int c) const {
+    int number(const BlockPlace& at, const Factor& f, int i, int j, int c) const {
         int n = f.edge ? i : 0;
         n = n * (f.hidden ? at.hiddens : 1) + (f.hidden ? j : 0);
         return n * (f.column ? at.vectors : 1) + (f.column ? c : 0);
     }
 
-    Access access(const Block3& at, const Factor& f, int i, int j, int c) const {
+    Access access(const BlockPlace& at, const Factor& f, int i, int j, int c) const {
         const Operand& operand = program_.operands[f.operand];
         Access to;
         to.buffer = buffers_.operand(f.operand);
@@ -214,7 +215,7 @@ class ProductLowering {
         return to;
     }
 
-    std::vector<RegId> load(const Block3& at, const Factor& f, Block& block) {
+    std::vector<RegId> load(const BlockPlace& at, const Factor& f, Block& block) {
         std::vector<RegId> registers;
         for_each(at, f, [&](int i, int j, int c) {
             registers.push_back(builder_.new_register(program_.operands[f.operand].name, !f.column));
@@ -223,7 +224,7 @@ class ProductLowering {
         return registers;
     }
 
-    std::vector<RegId> zeroed(const Block3& at, Block& block) {
+    std::vector<RegId> zeroed(const BlockPlace& at, Block& block) {
         std::vector<RegId> sums;
         for (int n = 0; n < count(at, dst_); ++n) {
             sums.push_back(builder_.new_register("sum", false));
@@ -232,7 +233,7 @@ class ProductLowering {
         return sums;
     }
 
-    void add_products(const Block3& at, const std::vector<RegId>& sums, Block& block) {
+    void add_products(const BlockPlace& at, const std::vector<RegId>& sums, Block& block) {
         for (const Product& p : *products_) {
             if (!is_summed(p)) continue;
             const std::vector<RegId> a = load(at, p.a, block), b = p.b ? load(at, *p.b, block) : std::vector<RegId>{};
@@ -258,7 +259,7 @@ class ProductLowering {
     }
 
     // A bias: one row for all edges.
-    void add_vectors(const Block3& at, const std::vector<RegId>& sums, Block& block) {
+    void add_vectors(const BlockPlace& at, const std::vector<RegId>& sums, Block& block) {
         for (const Product& p : *products_) {
             if (is_summed(p)) continue;
             const std::vector<RegId> row = load(at, p.a, block);
@@ -269,7 +270,7 @@ class ProductLowering {
         }
     }
 
-    void store(const Block3& at, const std::vector<RegId>& sums, Block& block) {
+    void store(const BlockPlace& at, const std::vector<RegId>& sums, Block& block) {
         for_each(at, dst_, [&](int i, int j, int c) {
             emit(block, Store{access(at, dst_, i, j, c), {sums[number(at, dst_, i, j, c)]}, mode_});
         });

@@ -6,6 +6,15 @@ namespace {
 
 bool disjoint_channels(const Task& a, const Task& b) { return a.channel_end <= b.channel_begin || b.channel_end <= a.channel_begin; }
 
+/// Channels of both are equally far apart and each lies between those of the other, as the columns of a matrix.
+bool interleaved(const View& x, const View& y) {
+    const auto plain = [](const View& v) { return !v.pair && v.axes.size() == 1 && v.axes[0].stride > 0 && v.component_stride > 0; };
+    if (!plain(x) || !plain(y) || x.axes[0].stride != y.axes[0].stride) return false;
+    const auto span = [](const View& v) { return (v.components - 1) * v.component_stride + 1; };
+    const std::int64_t stride = x.axes[0].stride, ahead = ((y.offset - x.offset) % stride + stride) % stride;
+    return ahead >= span(x) && stride - ahead >= span(y);
+}
+
 bool owned(Row row) { return row == Row::edge || row == Row::receiver; }
 
 StoreMode mode_of(const std::vector<Nest>& nests, const Written& w, const std::vector<Written>& all, bool one_warp_a_row) {
@@ -29,11 +38,12 @@ std::vector<Written> written_outputs(const std::vector<Nest>& nests) {
     return all;
 }
 
-// Whole views are compared: segments are contiguous, so two views overlap where their ranges do. Disjoint pairs share channels.
+// Whole views are compared: segments are contiguous, so two views overlap where their ranges do, but for those between each other.
+// Disjoint pairs share channels.
 bool meet(const std::vector<Nest>& nests, const Written& a, const Written& b) {
     const Binding& x = *nests[a.nest].program().values[a.value].binding;
     const Binding& y = *nests[b.nest].program().values[b.value].binding;
-    if (x.operand != y.operand || x.view.end() <= y.view.offset || y.view.end() <= x.view.offset) return false;
+    if (x.operand != y.operand || x.view.end() <= y.view.offset || y.view.end() <= x.view.offset || interleaved(x.view, y.view)) return false;
     const bool by_lane =
         nests[a.nest].place(a.value).lane && nests[b.nest].place(b.value).lane && x.view == y.view && !x.view.pair;
     return !(a.nest != b.nest && by_lane && disjoint_channels(nests[a.nest].task(), nests[b.nest].task()));

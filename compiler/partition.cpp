@@ -127,6 +127,16 @@ std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& 
     return groups;
 }
 
+std::optional<PathGroup> join_groups(const PathGroup& a, const PathGroup& b, const PathProgram& paths, const EdgeProgram& program) {
+    const bool alike = a.single_axis() && b.single_axis() && a.lane_axis >= 0 && b.lane_axis >= 0 && a.lane_extent == b.lane_extent;
+    if (!alike) return std::nullopt;
+    PathGroup both = a;
+    both.paths.insert(both.paths.end(), b.paths.begin(), b.paths.end());
+    if (axis_classes(restrict_to_paths(program, both.paths)).extent.size() != 1) return std::nullopt;
+    renumber(both, paths, program);
+    return both;
+}
+
 std::vector<PathGroup> split_group(const PathGroup& group, const PathProgram& paths, const EdgeProgram& program, int parts) {
     if (parts <= 1 || !group.single_axis()) return {group};
     std::map<std::int64_t, PathGroup> by_second;

@@ -1,6 +1,7 @@
 // Which paths share straight-line code, and which axis the lanes run over.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "ir/edge_program.hpp"
@@ -23,6 +24,9 @@ std::vector<PathGroup> group_paths(const PathProgram& paths, const EdgeProgram& 
 
 /// Splits a group in at most `parts` of similar cost, never between paths that share products.
 std::vector<PathGroup> split_group(const PathGroup& group, const PathProgram& paths, const EdgeProgram& program, int parts);
+
+/// All paths of two groups as one, where the channels of all of them are one axis.
+std::optional<PathGroup> join_groups(const PathGroup&, const PathGroup&, const PathProgram& paths, const EdgeProgram& program);
 
 /// What a task of these paths costs: multiply-adds a channel, and the registers its inputs and outputs take at most, those that
 /// every channel copy has (`lane`) and those it has once (`once`).

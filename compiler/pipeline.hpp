@@ -1,13 +1,9 @@
-// The pass list: from a problem and a request to kernels. Nothing else calls a pass.
+// The pass list: from a problem and a request to kernels.
 #pragma once
 
-#include <optional>
-#include <string>
 #include <vector>
 
-#include "compiler/choose_schedule.hpp"
-#include "compiler/factor.hpp"
-#include "compiler/trace.hpp"
+#include "compiler/lowering_options.hpp"
 #include "ir/edge_program.hpp"
 #include "ir/kernel.hpp"
 #include "ir/path_program.hpp"
@@ -16,15 +12,6 @@
 #include "ir/schedule.hpp"
 
 namespace flashtp {
-
-/// What the caller fixes instead of leaving it to the scheduler.
-struct LoweringOptions {
-    std::optional<Schedule> schedule;    ///< e.g. from --schedule FILE or the tuner
-    std::optional<Factoring> factoring;
-    std::optional<ScheduleKnobs> knobs;  ///< instead of default_knobs
-    bool general = false;                ///< use the general schedule even where a special one applies (tests)
-    std::string tuned;                   ///< where the knobs come from, for explain; decides nothing
-};
 
 /// Every level of one request. The kernels run in order; their additions to one output add up.
 struct Lowered {
@@ -39,6 +26,6 @@ struct Lowered {
 std::vector<Operand> operands_and_tiles(const Lowered&);
 
 /// Throws UserError for an invalid request, InternalError (with the IR) for a broken invariant.
-Lowered lower(const Problem&, const Request&, const Target&, const LoweringOptions&, Trace&);
+Lowered lower(const Problem&, const Request&, const Target&, const LoweringOptions&);
 
 }  // namespace flashtp

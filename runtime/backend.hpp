@@ -9,6 +9,7 @@
 
 #include "ir/kernel.hpp"
 #include "runtime/launch_plan.hpp"
+#include "runtime/launch_shape.hpp"
 #include "runtime/scratch_pool.hpp"
 
 namespace flashtp {
@@ -24,16 +25,6 @@ struct Artifact {
     std::string log;                   ///< compiler warnings
     std::string self_check;            ///< "passed", "failed: why", or empty where it was not compared with the oracle
     double seconds = 0;                ///< compile time; 0 when it came from the cache
-};
-
-/// How a launch spreads rows over warps.
-struct LaunchShape {
-    std::int64_t rows = 0;  ///< that the grid is made for; 0: those of the launch
-    int rows_per_warp = 0;  ///< 0: the kernel's default
-    int parts = 1;          ///< warps a receiver, which then add up in memory zeroed before; more than one: one row a warp
-    int part_edges = 0;     ///< edges of every part but the last, which takes the rest
-    std::int64_t blocks = 0;  ///< not 0: so many are dealt out to all tasks and share the edges, and add as parts do
-    bool adds() const { return parts > 1 || blocks > 0; }
 };
 
 /// Device memory, 16-byte aligned; a multiple of 2 bytes.

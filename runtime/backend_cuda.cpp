@@ -46,9 +46,7 @@ constexpr std::uint64_t most_zero_blocks = 1024;
 class CudaKernel final : public Module {
   public:
     CudaKernel(const KernelFacts& kernel, const Artifact& artifact)
-        : name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
-          warps_(kernel.warps_per_block), rows_per_warp_(kernel.rows_per_warp), splits_(kernel.receiver_rows), windows_(kernel.windows),
-          adds_parts_(kernel.adds_parts), only_sums_(kernel.only_sums), shares_(kernel.shares_edges), shared_bytes_(kernel.shared_bytes), parts_(kernel.chunks),
+        : kernel_(kernel), name_(artifact.kernel_name), threads_(static_cast<unsigned>(kernel.warps_per_block * 32)),
           arguments_(static_cast<std::size_t>(kernel.arguments)) {
         if (arguments_ + 7 > most_arguments) internal_error("kernel {} has {} arguments", name_, arguments_);
         load(artifact);
@@ -66,7 +64,7 @@ class CudaKernel final : public Module {
     CudaKernel& operator=(const CudaKernel&) = delete;
 
     void launch(const LaunchArguments&, std::int64_t row_begin, std::int64_t row_end) const override;
-    LaunchShape shape(std::int64_t rows, std::int64_t edges) const override;
+    LaunchShape shape(std::int64_t rows, std::int64_t edges) const override { return choose_shape(kernel_, slots_, rows, edges); }
     CudaKernelFacts facts() const;
 
   private:
@@ -75,20 +73,12 @@ class CudaKernel final : public Module {
     void zero(const LaunchArguments&) const;
     std::int64_t blocks(std::int64_t rows, std::int64_t rows_per_warp) const;
 
-    std::string name_;
+    KernelFacts kernel_;
+    std::string name_;  ///< in the code
     unsigned threads_;
-    std::int64_t warps_;
-    int rows_per_warp_;
-    bool splits_;               ///< receivers may have several warps
-    bool windows_;              ///< launches do windows of the edges
-    bool adds_parts_;           ///< which then add up in memory
-    bool only_sums_;            ///< and write nothing else
-    bool shares_;               ///< warps share edges instead of having parts of receivers
-    std::int64_t slots_ = 1;    ///< warps that the device runs at a time
-    std::int64_t shared_bytes_;
-    std::int64_t parts_;
     std::size_t arguments_;
-    bool overlaps_ = false;  ///< may start while its outputs are being zeroed
+    std::int64_t slots_ = 1;  ///< warps that the device runs at a time
+    bool overlaps_ = false;   ///< may start while its outputs are being zeroed
     CudaContext context_ = nullptr;
     CudaModule module_ = nullptr;
     CudaFunction function_ = nullptr, zero_ = nullptr;
@@ -113,7 +103,7 @@ void CudaKernel::load(const Artifact& artifact) {
         driver.check(driver.module_function(&function_, module_, name_.c_str()), "cuModuleGetFunction");
         driver.check(driver.module_function(&zero_, module_, (name_ + "_zero").c_str()), "cuModuleGetFunction");
         allow_shared_memory();
-        slots_ = std::max<std::int64_t>(1, current_device().multiprocessors * facts().blocks_per_multiprocessor * warps_);
+        slots_ = std::max<std::int64_t>(1, current_device().multiprocessors * facts().blocks_per_multiprocessor * kernel_.warps_per_block);
     } catch (...) {
         driver.unload_module(module_);  // no destructor runs
         throw;
@@ -123,21 +113,21 @@ void CudaKernel::load(const Artifact& artifact) {
 /// Blocks get 48 KB without asking.
 void CudaKernel::allow_shared_memory() const {
     constexpr std::int64_t granted = 48 * 1024;
-    if (shared_bytes_ <= granted) return;
+    if (kernel_.shared_bytes <= granted) return;
     const DeviceFacts device = current_device();
-    if (shared_bytes_ > device.shared_bytes_per_block)
-        throw DeviceError(fmt::format("kernel {} needs {} bytes of shared memory a block; {} has {}", name_, shared_bytes_,
+    if (kernel_.shared_bytes > device.shared_bytes_per_block)
+        throw DeviceError(fmt::format("kernel {} needs {} bytes of shared memory a block; {} has {}", name_, kernel_.shared_bytes,
                                       device.name, device.shared_bytes_per_block));
     const Driver& driver = Driver::get();
-    driver.check(driver.set_function_attribute(function_, cuda_attribute::max_dynamic_shared, static_cast<int>(shared_bytes_)),
+    driver.check(driver.set_function_attribute(function_, cuda_attribute::max_dynamic_shared, static_cast<int>(kernel_.shared_bytes)),
                  "cuFuncSetAttribute");
 }
 
 std::int64_t CudaKernel::blocks(std::int64_t rows, std::int64_t rows_per_warp) const {
-    const std::int64_t a_block = rows_per_warp * warps_, count = (rows + a_block - 1) / a_block;
-    if (rows > std::numeric_limits<int>::max() || count > largest_grid_x || parts_ > largest_grid_y)
+    const std::int64_t a_block = rows_per_warp * kernel_.warps_per_block, count = (rows + a_block - 1) / a_block;
+    if (rows > std::numeric_limits<int>::max() || count > largest_grid_x || kernel_.chunks > largest_grid_y)
         throw DeviceError(
-            fmt::format("kernel {}: {} rows in {} x {} blocks are more than a launch takes", name_, rows, count, parts_));
+            fmt::format("kernel {}: {} rows in {} x {} blocks are more than a launch takes", name_, rows, count, kernel_.chunks));
     return count;
 }
 
@@ -168,8 +158,8 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
         internal_error("kernel {}: {} buffers for {} arguments", name_, launch.buffers.size(), arguments_);
     const CurrentContext current;
     zero(launch);
-    if (row_end <= 0 || parts_ == 0) return;  // a request whose outputs are all zero has no task
-    int rows_per_warp = launch.shape.rows_per_warp > 0 ? launch.shape.rows_per_warp : rows_per_warp_;
+    if (row_end <= 0 || kernel_.chunks == 0) return;  // a request whose outputs are all zero has no task
+    int rows_per_warp = launch.shape.rows_per_warp > 0 ? launch.shape.rows_per_warp : kernel_.rows_per_warp;
     int parts = launch.shape.parts, part_edges = launch.shape.part_edges;
     bool shared_edges = launch.shape.blocks > 0;
     const std::int64_t grid_x = shared_edges ? launch.shape.blocks : blocks((launch.shape.rows > 0 ? launch.shape.rows : row_end) * parts, rows_per_warp);
@@ -179,48 +169,19 @@ void CudaKernel::launch(const LaunchArguments& launch, std::int64_t row_begin, s
     for (std::size_t n = 0; n < arguments_; ++n) pointers[n] = const_cast<void**>(&launch.buffers[n]);
     pointers[arguments_] = &rows;
     pointers[arguments_ + 1] = &rows_per_warp;
-    pointers[arguments_ + 2] = shares_ ? static_cast<void*>(&shared_edges) : &parts;
+    pointers[arguments_ + 2] = kernel_.shares_edges ? static_cast<void*>(&shared_edges) : &parts;
     pointers[arguments_ + 3] = &part_edges;
     const std::int64_t* row_count = launch.row_count;
     int edge_begin = static_cast<int>(launch.window.begin), edge_end = static_cast<int>(launch.window.end);
     int receivers = static_cast<int>(launch.window.receivers);
-    pointers[arguments_ + 4] = windows_ ? static_cast<void*>(&edge_begin) : &row_count;  // the latter is taken where rows are edges
+    pointers[arguments_ + 4] = kernel_.windows ? static_cast<void*>(&edge_begin) : &row_count;  // the latter is taken where rows are edges
     pointers[arguments_ + 5] = &edge_end;
     pointers[arguments_ + 6] = &receivers;
     CudaLaunchAttribute early{CudaLaunchAttribute::programmatic_serialization, 0, {1}};
     const bool overlap = overlaps_ && (!launch.zeroed.empty() || launch.follows);
-    const CudaLaunch config{static_cast<unsigned>(grid_x), shared_edges ? 1u : static_cast<unsigned>(parts_), 1, threads_, 1, 1, static_cast<unsigned>(shared_bytes_), launch.stream,
+    const CudaLaunch config{static_cast<unsigned>(grid_x), shared_edges ? 1u : static_cast<unsigned>(kernel_.chunks), 1, threads_, 1, 1, static_cast<unsigned>(kernel_.shared_bytes), launch.stream,
                             &early, overlap ? 1u : 0u};
     put(launch, config, function_, pointers.data());
-}
-
-// A warp takes several rows only where many are left for every slot. Where rows are fewer than slots, or not many more and a part
-// leaves nothing to be added up, receivers are split; docs/performance.md has the measurements.
-LaunchShape CudaKernel::shape(std::int64_t rows, std::int64_t edges) const {
-    if (windows_ && !splits_) {
-        // Products load a matrix when they begin: a warp does as many edges as there are for it, in whole fragments.
-        constexpr std::int64_t fragment = 32;
-        const std::int64_t share = (rows * parts_ + slots_ - 1) / slots_;
-        return {0, static_cast<int>((share + fragment - 1) / fragment * fragment), 1, 0};
-    }
-    struct Splitting {
-        std::int64_t below, rounds, fewest_edges;  ///< items a slot to split below, items a slot wanted, edges of a part
-    };
-    constexpr Splitting too_few{1, 2, 8}, uneven{4, 3, 16};
-    const std::int64_t items = rows * parts_;
-    if (items >= 4 * rows_per_warp_ * slots_) return {};
-    const Splitting& how = items < slots_ || adds_parts_ ? too_few : uneven;
-    LaunchShape shape{0, 1, 1, 0};
-    if (!splits_ || items == 0 || items >= how.below * slots_) return shape;
-    if (only_sums_ && items * 2 > slots_) return shape;  // zeroing and additions cost more than the empty slots
-    if (shares_) {
-        shape.blocks = std::max(parts_, std::min(slots_, edges * parts_ / how.fewest_edges) / warps_);
-        return shape;
-    }
-    const std::int64_t degree = (edges + rows - 1) / rows, wanted = (how.rounds * slots_ + items - 1) / items;
-    shape.parts = static_cast<int>(std::clamp<std::int64_t>(degree / how.fewest_edges, 1, wanted));
-    shape.part_edges = static_cast<int>((degree + shape.parts - 1) / shape.parts);
-    return shape;
 }
 
 CudaKernelFacts CudaKernel::facts() const {
@@ -230,7 +191,7 @@ CudaKernelFacts CudaKernel::facts() const {
     driver.check(driver.function_attribute(&facts.registers, cuda_attribute::registers, function_), "cuFuncGetAttribute");
     driver.check(driver.function_attribute(&facts.local_bytes, cuda_attribute::local_bytes, function_), "cuFuncGetAttribute");
     driver.check(driver.occupancy(&facts.blocks_per_multiprocessor, function_, static_cast<int>(threads_),
-                                  static_cast<std::size_t>(shared_bytes_)),
+                                  static_cast<std::size_t>(kernel_.shared_bytes)),
                  "cuOccupancyMaxActiveBlocksPerMultiprocessor");
     return facts;
 }

@@ -190,6 +190,14 @@ Target host_cpu_target() {
     throw CompileError(fmt::format("LLVM could not describe this processor: {}", error.view()));
 }
 
+std::vector<std::string> missing_features(const Target& target) {
+    const std::vector<std::string> here = host_cpu_target().features;
+    std::vector<std::string> missing;
+    for (const std::string& feature : target.features)
+        if (feature.starts_with('+') && std::ranges::find(here, feature) == here.end()) missing.push_back(feature.substr(1));
+    return missing;
+}
+
 std::string llvm_assembly(const Kernel& kernel, const std::string& source) { return run_compiler(kernel, source, true).code; }
 
 }  // namespace flashtp

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/backend.hpp"
 
@@ -14,6 +15,8 @@ std::unique_ptr<Backend> make_llvm_backend();
 
 /// The processor at hand, named "cpu". Throws CompileError like the above.
 Target host_cpu_target();
+/// What code for a CPU target may use and this processor lacks. Such code would end the process.
+std::vector<std::string> missing_features(const Target&);
 
 /// Assembly text of a kernel's source, for people.
 std::string llvm_assembly(const Kernel&, const std::string& source);

@@ -144,6 +144,8 @@ void DeviceBuffer::upload(const void* from, std::size_t bytes, std::size_t offse
         internal_error("{} bytes at {} into a device buffer of {}", bytes, offset, bytes_);
     const CurrentContext context(context_);
     Driver::get().check(Driver::get().copy_to_device(address(data_, offset), from, bytes), "cuMemcpyHtoD");
+    // That call returns once the driver has its own copy, and only the default stream waits for the rest; launches may be on any.
+    Driver::get().check(Driver::get().synchronize_stream(nullptr), "cuStreamSynchronize");
 }
 
 void DeviceBuffer::download(void* to, std::size_t bytes, std::size_t offset) const {

@@ -33,69 +33,84 @@ SharedLibrary open_driver() {
     return *library;
 }
 
+void bind_devices(Binder& bind, Driver& d) {
+    bind(d.init, "cuInit");
+    bind(d.driver_version, "cuDriverGetVersion");
+    bind(d.error_name, "cuGetErrorName");
+    bind(d.error_string, "cuGetErrorString");
+    bind(d.device_count, "cuDeviceGetCount");
+    bind(d.device_get, "cuDeviceGet");
+    bind(d.device_name, "cuDeviceGetName");
+    bind(d.device_attribute, "cuDeviceGetAttribute");
+    bind(d.device_memory, "cuDeviceTotalMem_v2");
+    bind(d.retain_primary, "cuDevicePrimaryCtxRetain");
+    bind(d.release_primary, "cuDevicePrimaryCtxRelease_v2");
+    bind(d.current_context, "cuCtxGetCurrent");
+    bind(d.push_context, "cuCtxPushCurrent_v2");
+    bind(d.pop_context, "cuCtxPopCurrent_v2");
+    bind(d.context_device, "cuCtxGetDevice");
+    bind(d.synchronize_context, "cuCtxSynchronize");
+}
+
+void bind_code(Binder& bind, Driver& d) {
+    bind(d.load_module, "cuModuleLoadData");
+    bind(d.unload_module, "cuModuleUnload");
+    bind(d.module_function, "cuModuleGetFunction");
+    bind(d.function_attribute, "cuFuncGetAttribute");
+    bind(d.set_function_attribute, "cuFuncSetAttribute");
+    bind(d.launch_kernel, "cuLaunchKernel");
+    bind(d.launch_kernel_with, "cuLaunchKernelEx");
+    bind(d.occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
+}
+
+void bind_memory(Binder& bind, Driver& d) {
+    bind(d.allocate, "cuMemAlloc_v2");
+    bind(d.release, "cuMemFree_v2");
+    bind(d.create_pool, "cuMemPoolCreate");
+    bind(d.destroy_pool, "cuMemPoolDestroy");
+    bind(d.set_pool_attribute, "cuMemPoolSetAttribute");
+    bind(d.allocate_from_pool, "cuMemAllocFromPoolAsync");
+    bind(d.release_async, "cuMemFreeAsync");
+    bind(d.copy_to_device, "cuMemcpyHtoD_v2");
+    bind(d.copy_to_host, "cuMemcpyDtoH_v2");
+    bind(d.copy_on_device_async, "cuMemcpyDtoDAsync_v2");
+    bind(d.set_bytes_async, "cuMemsetD8Async");
+}
+
+void bind_streams(Binder& bind, Driver& d) {
+    bind(d.create_stream, "cuStreamCreate");
+    bind(d.destroy_stream, "cuStreamDestroy_v2");
+    bind(d.synchronize_stream, "cuStreamSynchronize");
+    bind(d.wait_for_value, "cuStreamWaitValue32_v2");
+    bind(d.write_value, "cuStreamWriteValue32_v2");
+    bind(d.is_capturing, "cuStreamIsCapturing");
+    bind(d.exchange_capture_mode, "cuThreadExchangeStreamCaptureMode");
+    bind(d.begin_capture, "cuStreamBeginCapture_v2");
+    bind(d.end_capture, "cuStreamEndCapture");
+    bind(d.create_event, "cuEventCreate");
+    bind(d.destroy_event, "cuEventDestroy_v2");
+    bind(d.record_event, "cuEventRecord");
+    bind(d.synchronize_event, "cuEventSynchronize");
+    bind(d.elapsed_time, "cuEventElapsedTime");
+}
+
+void bind_graphs(Binder& bind, Driver& d) {
+    bind(d.graph_nodes, "cuGraphGetNodes");
+    bind(d.kernel_node, "cuGraphKernelNodeGetParams_v2");
+    bind(d.set_kernel_node, "cuGraphExecKernelNodeSetParams_v2");
+    bind(d.instantiate_graph, "cuGraphInstantiateWithFlags");
+    bind(d.upload_graph, "cuGraphUpload");
+    bind(d.launch_graph, "cuGraphLaunch");
+    bind(d.destroy_graph, "cuGraphDestroy");
+    bind(d.destroy_graph_exec, "cuGraphExecDestroy");
+}
+
 }  // namespace
 
 Driver::Driver() {
     const SharedLibrary library = open_driver();
     Binder bind(library);
-    bind(init, "cuInit");
-    bind(driver_version, "cuDriverGetVersion");
-    bind(error_name, "cuGetErrorName");
-    bind(error_string, "cuGetErrorString");
-    bind(device_count, "cuDeviceGetCount");
-    bind(device_get, "cuDeviceGet");
-    bind(device_name, "cuDeviceGetName");
-    bind(device_attribute, "cuDeviceGetAttribute");
-    bind(device_memory, "cuDeviceTotalMem_v2");
-    bind(retain_primary, "cuDevicePrimaryCtxRetain");
-    bind(release_primary, "cuDevicePrimaryCtxRelease_v2");
-    bind(current_context, "cuCtxGetCurrent");
-    bind(push_context, "cuCtxPushCurrent_v2");
-    bind(pop_context, "cuCtxPopCurrent_v2");
-    bind(context_device, "cuCtxGetDevice");
-    bind(synchronize_context, "cuCtxSynchronize");
-    bind(load_module, "cuModuleLoadData");
-    bind(unload_module, "cuModuleUnload");
-    bind(module_function, "cuModuleGetFunction");
-    bind(function_attribute, "cuFuncGetAttribute");
-    bind(set_function_attribute, "cuFuncSetAttribute");
-    bind(launch_kernel, "cuLaunchKernel");
-    bind(launch_kernel_with, "cuLaunchKernelEx");
-    bind(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor");
-    bind(allocate, "cuMemAlloc_v2");
-    bind(release, "cuMemFree_v2");
-    bind(create_pool, "cuMemPoolCreate");
-    bind(destroy_pool, "cuMemPoolDestroy");
-    bind(set_pool_attribute, "cuMemPoolSetAttribute");
-    bind(allocate_from_pool, "cuMemAllocFromPoolAsync");
-    bind(release_async, "cuMemFreeAsync");
-    bind(copy_to_device, "cuMemcpyHtoD_v2");
-    bind(copy_to_host, "cuMemcpyDtoH_v2");
-    bind(copy_on_device_async, "cuMemcpyDtoDAsync_v2");
-    bind(set_bytes_async, "cuMemsetD8Async");
-    bind(memory_info, "cuMemGetInfo_v2");
-    bind(create_stream, "cuStreamCreate");
-    bind(destroy_stream, "cuStreamDestroy_v2");
-    bind(synchronize_stream, "cuStreamSynchronize");
-    bind(wait_for_value, "cuStreamWaitValue32_v2");
-    bind(write_value, "cuStreamWriteValue32_v2");
-    bind(is_capturing, "cuStreamIsCapturing");
-    bind(exchange_capture_mode, "cuThreadExchangeStreamCaptureMode");
-    bind(begin_capture, "cuStreamBeginCapture_v2");
-    bind(end_capture, "cuStreamEndCapture");
-    bind(graph_nodes, "cuGraphGetNodes");
-    bind(kernel_node, "cuGraphKernelNodeGetParams_v2");
-    bind(set_kernel_node, "cuGraphExecKernelNodeSetParams_v2");
-    bind(instantiate_graph, "cuGraphInstantiateWithFlags");
-    bind(upload_graph, "cuGraphUpload");
-    bind(launch_graph, "cuGraphLaunch");
-    bind(destroy_graph, "cuGraphDestroy");
-    bind(destroy_graph_exec, "cuGraphExecDestroy");
-    bind(create_event, "cuEventCreate");
-    bind(destroy_event, "cuEventDestroy_v2");
-    bind(record_event, "cuEventRecord");
-    bind(synchronize_event, "cuEventSynchronize");
-    bind(elapsed_time, "cuEventElapsedTime");
+    for (const auto group : {bind_devices, bind_code, bind_memory, bind_streams, bind_graphs}) group(bind, *this);
     check(init(0), "cuInit");
     int devices = 0;
     check(device_count(&devices), "cuDeviceGetCount");

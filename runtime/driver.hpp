@@ -96,7 +96,6 @@ struct Driver {
     CudaStatus (*copy_to_host)(void*, CudaAddress, std::size_t);
     CudaStatus (*copy_on_device_async)(CudaAddress, CudaAddress, std::size_t, CudaStream);
     CudaStatus (*set_bytes_async)(CudaAddress, unsigned char, std::size_t, CudaStream);
-    CudaStatus (*memory_info)(std::size_t*, std::size_t*);
     CudaStatus (*create_stream)(CudaStream*, unsigned);
     CudaStatus (*destroy_stream)(CudaStream);
     CudaStatus (*synchronize_stream)(CudaStream);

@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "compiler/trace.hpp"
 #include "ir/error.hpp"
 #include "runtime/backend_cuda.hpp"
 #include "runtime/backend_llvm.hpp"
@@ -225,8 +224,7 @@ std::shared_ptr<Program> Engine::find(const Problem& problem, const Request& req
 std::shared_ptr<Program> Engine::make_program(const Problem& problem, const Request& request, const Target& target,
                                               const LoweringOptions& options) {
     if (auto found = cache_verify_ ? nullptr : find(problem, request, target, options)) return found;
-    Trace trace;
-    const Lowered lowered = lower(problem, request, target, options, trace);
+    const Lowered lowered = lower(problem, request, target, options);
     return assemble(problem, request, target, options, lowered, compile_all(lowered.kernels));
 }
 

@@ -10,7 +10,7 @@
 namespace flashtp {
 
 // Enumerators are stored as numbers: a plan is only read by the version of the library that wrote it.
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelFacts, name, receiver_rows, windows, rows, most_ranges, adds_parts, only_sums, shares_edges, lanes, warps_per_block, rows_per_warp, arguments,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(KernelFacts, name, receiver_rows, windows, rows, most_ranges, adds_parts, only_sums, adds_shared, shares_edges, lanes, warps_per_block, rows_per_warp, arguments,
                                    chunks, shared_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProgramOperand, name, role, row, width, dtype, used)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TileUse, kernel, argument, tile, zeroed)
@@ -82,10 +82,20 @@ void check_plan(const LaunchPlan& plan) {
 KernelFacts facts_of(const Kernel& kernel) {
     const Row rows = kernel.sums.value_or(kernel.receiver_rows ? Row::receiver : Row::edge);
     const bool stored_weights = !kernel.windows && matrix_bytes(kernel) == 0;
-    KernelFacts facts{kernel.name, kernel.receiver_rows, kernel.windows, rows, kernel.most_ranges, false, kernel.receiver_rows && stored_weights, shares_edges(kernel), kernel.lanes, kernel.warps_per_block, kernel.rows_per_warp};
+    KernelFacts facts{.name = kernel.name,
+                      .receiver_rows = kernel.receiver_rows,
+                      .windows = kernel.windows,
+                      .rows = rows,
+                      .most_ranges = kernel.most_ranges,
+                      .only_sums = kernel.receiver_rows && stored_weights,
+                      .shares_edges = shares_edges(kernel),
+                      .lanes = kernel.lanes,
+                      .warps_per_block = kernel.warps_per_block,
+                      .rows_per_warp = kernel.rows_per_warp};
     for (const KernelTask& task : kernel.tasks) facts.chunks += task.chunks;
     for (const Buffer& buffer : kernel.buffers) {
         facts.arguments += buffer.kind != BufferKind::table;
+        facts.adds_shared |= buffer.shared_rows && buffer.operand && buffer.operand->row == Row::shared;
         facts.adds_parts |= added_by_parts(kernel, buffer);
         facts.only_sums &= !buffer.operand || buffer.operand->role == Role::input || added_by_parts(kernel, buffer);
     }

@@ -23,6 +23,7 @@ struct KernelFacts {
     std::int64_t most_ranges = 0;  ///< not 0: its rows are cut into so many ranges at most, a warp's each
     bool adds_parts = false;     ///< warps that share a receiver add up in memory
     bool only_sums = false;      ///< and it has no other outputs, and does not make its weights itself
+    bool adds_shared = false;    ///< warps add up in memory what all rows share
     bool shares_edges = false;   ///< warps share edges, not parts of receivers
     int lanes = 1, warps_per_block = 1, rows_per_warp = 1;
     int arguments = 0;               ///< pointers that it takes

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
-#include "compiler/trace.hpp"
+#include <fmt/ranges.h>
+
 #include "ir/error.hpp"
+#include "runtime/backend_llvm.hpp"
 #include "runtime/cuda_launch.hpp"
 #include "runtime/device.hpp"
 #include "runtime/driver.hpp"
@@ -24,6 +26,11 @@ void check_counts(const GraphView& graph) {
     check_count("receivers", graph.receivers);
 }
 
+void check_processor(const Target& target) {
+    const std::vector<std::string> missing = missing_features(target);
+    if (!missing.empty()) throw DeviceError(fmt::format("kernels for {} do not run on this processor: it lacks {}", target.name, fmt::join(missing, ", ")));
+}
+
 }  // namespace
 
 struct Program::Loaded {
@@ -40,6 +47,7 @@ Program::Program(Parts parts) : parts_(std::move(parts)), launches_(parts_.plan.
 Program::~Program() = default;
 
 Program::Modules Program::load() const {
+    if (!is_cuda()) check_processor(parts_.target);
     Modules modules;
     for (std::size_t k = 0; k < parts_.kernels.size(); ++k) {
         modules.push_back(parts_.backend->load(parts_.plan.kernels[k], *parts_.kernels[k].artifact));
@@ -84,8 +92,7 @@ std::shared_ptr<const ScratchPool> Program::scratch() const {
 void Program::prepare() const { loaded(); }
 
 Lowered Program::lower() const {
-    Trace trace;
-    return flashtp::lower(parts_.problem, parts_.request, parts_.target, parts_.options, trace);
+    return flashtp::lower(parts_.problem, parts_.request, parts_.target, parts_.options);
 }
 
 void Program::check(std::span<void* const> pointers, const GraphView& graph) const {

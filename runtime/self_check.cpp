@@ -10,6 +10,7 @@
 #include "compiler/expand_paths.hpp"
 #include "ir/error.hpp"
 #include "ir/interpret.hpp"
+#include "runtime/backend_llvm.hpp"
 #include "runtime/device.hpp"
 #include "runtime/edges.hpp"
 
@@ -150,7 +151,7 @@ Tensors run_on_cpu(const Program& program, const Sample& sample, int threads) {
 }
 
 bool runs_here(const Target& target) {
-    if (target.platform == Platform::cpu) return target.name == "cpu";
+    if (target.platform == Platform::cpu) return missing_features(target).empty();
     if (!has_cuda_device()) return false;
     const int device = current_device().compute_capability, wanted = target.compute_capability;
     // A suffix ties code to its own architecture; other code runs on later ones of its generation.

@@ -9,6 +9,11 @@ __device__ __forceinline__ int edge_at(const int* __restrict__ edge, int positio
 template <int count, int width, int aligned>
 __device__ __forceinline__ void add_numbers(float* at, const float (&v)[count], int end) {
 #if __CUDA_ARCH__ >= 900
+    if constexpr (aligned % 4 == 0 && width % 4 == 0 && count == 4) {
+        if (end > 0)
+            asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(global_address(at)), "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3]) : "memory");
+        return;
+    }
     if constexpr (aligned % 2 == 0 && width % 2 == 0 && count % 2 == 0) {
 #pragma unroll
         for (int i = 0; i < count; i += 2)
@@ -71,7 +76,7 @@ __device__ __forceinline__ void edges_to_tile(float* tile, const float* __restri
         for (int block = 0; block < blocks; ++block) {
             const auto row = [&](int r) { return rows + static_cast<long long>(edge_at(edge, min(p + r, end - 1))) * rows_pitch; };
             RowNumbers<steps> numbers;
-            numbers.template load<first, M::rows, rows_pitch % 2 == 0 ? 2 : 1>({row(16 * block + lane / 4), row(16 * block + lane / 4 + 8)}, lane);
+            numbers.template load<first, M::rows, (rows_pitch % 4 == 0 ? 4 : rows_pitch % 2 == 0 ? 2 : 1)>({row(16 * block + lane / 4), row(16 * block + lane / 4 + 8)}, lane);
             fragments.halve(block, numbers, exponent_of<M>(matrix), factor);
         }
         const auto put = [&](int r, int c, float4 v) {
@@ -92,59 +97,81 @@ __device__ __forceinline__ void edges_to_tile(float* tile, const float* __restri
 
 // ---- to the layer's rows ------------------------------------------------------------------------------------------------------
 
-// Columns of the tile are worked on 64 at a time.
-template <class M, int first>
-constexpr int steps_from = (M::width - first < 64 ? M::width - first : 64) / 16;
+// Sums of hidden channels for 32 edges, `count` fragments; the columns of the tile come in groups of 32.
+template <int count>
+struct RowSums {
+    static constexpr int blocks = 2;
+    float total[count][blocks][4];
 
-// Adds the products with the columns that `numbers` holds, those from `first` on, and with all after them, to `count` fragments of results.
-// Leaves the first columns of the rows `following` in `numbers`.
-template <class M, int result, int count, int aligned, int first = 0>
-__device__ __forceinline__ void add_columns(float (&total)[count][4], RowNumbers<steps_from<M, first>>& numbers, const float* const (&row)[2],
-                                            const float* const (&following)[2], RowNumbers<steps_from<M, 0>>& first_numbers,
-                                            const unsigned char* matrix, float factor, int lane) {
-    TileRows<1, steps_from<M, first>> fragments;
-    fragments.halve(0, numbers, exponent_of<M>(matrix), factor);
-    constexpr bool more = first + 64 < M::width;
-    RowNumbers<more ? steps_from<M, more ? first + 64 : 0> : 1> next;
-    if constexpr (more)
-        next.template load<first + 64, M::columns, aligned, true>(row, lane);
-    else
-        first_numbers.template load<0, M::columns, aligned, true>(following, lane);
-    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (quad_place(lane % 8, lane / 8 % 2) + first) * M::pitch * 2;
-    float sum[count][1][4] = {};
-    multiply_fragments<M, true, false>(sum, fragments, pieces, result);
+    // Adds the products with the numbers of a group. Its matrix begins at `pieces`.
+    template <class M, int result, int steps>
+    __device__ __forceinline__ void add(const TileRows<blocks, steps>& rows, u32 pieces) {
+        constexpr int together = count % 4 == 0 ? 4 : 2;
 #pragma unroll
-    for (int n = 0; n < count; ++n)
+        for (int n = 0; n < count; n += together) {
+            float sum[together][blocks][4] = {};
+            multiply_fragments<M, true, false>(sum, rows, pieces, result + 8 * n);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) total[n][i] = fmaf(sum[n][0][i], fragments.back[0][i / 2], total[n][i]);
-    if constexpr (more) add_columns<M, result, count, aligned, first + 64>(total, next, row, following, first_numbers, matrix, factor, lane);
-}
+            for (int k = 0; k < together; ++k)
+#pragma unroll
+                for (int block = 0; block < blocks; ++block)
+#pragma unroll
+                    for (int i = 0; i < 4; ++i)
+                        total[n + k][block][i] = fmaf(sum[k][block][i], rows.back[block][i / 2], total[n + k][block][i]);
+        }
+    }
+};
 
-// 16 edges and at most 64 hidden channels at a time.
+// 32 edges and at most 64 hidden channels at a time. The numbers of the next group are loaded while products are made.
 template <class M, int tile_pitch, int rows_pitch, int aligned, int result = 0>
 __device__ __forceinline__ void edges_to_rows(float* rows, const float* __restrict__ tile, const int* __restrict__ edge, int begin, int end,
                                               const unsigned char* matrix, float factor, int lane) {
-    constexpr int count = (M::depth - result < 64 ? M::depth - result : 64) / 8;
-    const auto row = [&](int position) { return tile + static_cast<long long>(min(position, end - 1)) * tile_pitch; };
-    const int g = lane / 4;
+    constexpr int count = (M::depth - result < 64 ? M::depth - result : 64) / 8, blocks = RowSums<count>::blocks, group = 32,
+                  whole = M::columns / group * group, left = (M::width - whole) / 16;
     if (begin >= end) return;
-    RowNumbers<steps_from<M, 0>> numbers;
-    numbers.template load<0, M::columns, aligned, true>({row(begin + g), row(begin + g + 8)}, lane);
+    const int g = lane / 4;
+    const int exponent = exponent_of<M>(matrix);
+    const u32 pieces = shared_address(matrix) + lane / 16 * M::low + quad_place(lane % 8, lane / 8 % 2) * M::pitch * 2;
+    const auto row = [&](int position) { return tile + static_cast<long long>(min(position, end - 1)) * tile_pitch; };
+    RowNumbers<group / 16> numbers[blocks];
+    const auto load = [&](int p, int c) {
+#pragma unroll
+        for (int block = 0; block < blocks; ++block)
+            numbers[block].template load<0, group, aligned>({row(p + 16 * block + g) + c, row(p + 16 * block + g + 8) + c}, lane);
+    };
+    if constexpr (whole > 0) load(begin, 0);
 #pragma unroll 1
-    for (int p = begin; p < end; p += 16) {
-        const int to[2] = {edge_at(edge, min(p + g, end - 1)), edge_at(edge, min(p + g + 8, end - 1))};
-        float total[count][4] = {};
-        add_columns<M, result, count, aligned>(total, numbers, {row(p + g), row(p + g + 8)}, {row(p + g + 16), row(p + g + 24)}, numbers, matrix,
-                                               factor, lane);
+    for (int p = begin; p < end; p += 16 * blocks) {
+        RowSums<count> sums = {};
+#pragma unroll 1
+        for (int c = 0; c < whole; c += group) {
+            TileRows<blocks, group / 16> fragments;
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            if (p + g + 8 * half >= end) continue;
-            float* const at = rows + static_cast<long long>(to[half]) * rows_pitch;
+            for (int block = 0; block < blocks; ++block) fragments.halve(block, numbers[block], exponent, factor);
+            const bool last = c + group == whole;
+            load(last ? p + 16 * blocks : p, last ? 0 : c + group);
+            sums.template add<M, result>(fragments, pieces + c * M::pitch * 2);
+        }
+        if constexpr (left > 0) {
+            TileRows<blocks, left> fragments;
 #pragma unroll
-            for (int n = 0; n < count; ++n) {
-                const int k = result + 8 * n + lane % 4 * 2;
-                const float pair[2] = {total[n][2 * half], total[n][2 * half + 1]};
-                add_numbers<2, M::rows, rows_pitch>(at + k, pair, M::rows - k);
+            for (int block = 0; block < blocks; ++block) {
+                RowNumbers<left> rest;
+                rest.template load<whole, M::columns, aligned>({row(p + 16 * block + g), row(p + 16 * block + g + 8)}, lane);
+                fragments.halve(block, rest, exponent, factor);
+            }
+            sums.template add<M, result>(fragments, pieces + whole * M::pitch * 2);
+        }
+#pragma unroll
+        for (int r = 0; r < 2 * blocks; ++r) {
+            if (p + g + 8 * r >= end) continue;
+            float* const at = rows + static_cast<long long>(edge_at(edge, p + g + 8 * r)) * rows_pitch;
+#pragma unroll
+            for (int n = 0; n < count; n += 2) {
+                const int k = result + 8 * n + lane % 4 * 4;
+                const float(&a)[4] = sums.total[n][r / 2], (&b)[4] = sums.total[n + 1][r / 2];
+                const float four[4] = {a[r % 2 * 2], a[r % 2 * 2 + 1], b[r % 2 * 2], b[r % 2 * 2 + 1]};
+                add_numbers<4, M::rows, rows_pitch>(at + k, four, M::rows - k);
             }
         }
     }
@@ -164,17 +191,21 @@ __device__ __forceinline__ float greatest_of_warp(float v) {
 // every fragment. A row that does not exist is of zeros; `all`: they all do.
 template <int count, int first, int width, int aligned, bool all = false>
 __device__ __forceinline__ void load_columns(float (&v)[count][4], const float* const (&row)[4], int g) {
-    constexpr bool pairs = aligned % 2 == 0 && count % 2 == 0 && first + 8 * count <= width;
+    constexpr bool whole = first + 8 * count <= width, quads = whole && aligned % 4 == 0 && count % 4 == 0, pairs = whole && aligned % 2 == 0 && count % 2 == 0;
 #pragma unroll
     for (int k = 0; k < 4; ++k)
 #pragma unroll
-        for (int n = 0; n < count; n += pairs ? 2 : 1) {
+        for (int n = 0; n < count; n += quads ? 4 : pairs ? 2 : 1) {
             const int c = first + g * count + n;
-            if constexpr (pairs) {
-                const float2 both = all || row[k] ? *reinterpret_cast<const float2*>(row[k] + c) : float2{0, 0};
+            const bool exists = all || row[k];
+            if constexpr (quads) {
+                const float4 four = exists ? *reinterpret_cast<const float4*>(row[k] + c) : float4{0, 0, 0, 0};
+                v[n][k] = four.x, v[n + 1][k] = four.y, v[n + 2][k] = four.z, v[n + 3][k] = four.w;
+            } else if constexpr (pairs) {
+                const float2 both = exists ? *reinterpret_cast<const float2*>(row[k] + c) : float2{0, 0};
                 v[n][k] = both.x, v[n + 1][k] = both.y;
             } else {
-                v[n][k] = (all || row[k]) && c < width ? row[k][c] : 0.0f;
+                v[n][k] = exists && c < width ? row[k][c] : 0.0f;
             }
         }
 }

@@ -41,7 +41,8 @@ __device__ __forceinline__ float power_of_two(int exponent) {
     return normal_power(normal) * normal_power(max(-126, min(0, exponent - normal)));
 }
 
-// A matrix of the block as ir/kernel.hpp lays it out, in bytes: a row of halves for every column, `pitch` halves apart.
+// A matrix of the block as ir/kernel.hpp lays it out, in bytes: a row of halves for every column, `pitch` halves apart. Of 16 neighbours in
+// a row a lane of a fragment has two in a first piece of eight and two in a second: those are four neighbours of memory, one access.
 template <int rows_, int columns_, int depth_, int width_, int pitch_, int low_, int exponent_, int bias_>
 struct Matrix {
     static constexpr int rows = rows_, columns = columns_, depth = depth_, width = width_, pitch = pitch_, low = low_, exponent = exponent_,
@@ -85,7 +86,8 @@ __device__ __forceinline__ void load_matrix(unsigned char* matrix, const float* 
 #pragma unroll
         for (int k = 0; k < part; k += 2) {
             greatest = fmaxf(greatest, fmaxf(fabsf(v[k]), fabsf(v[k + 1])));
-            put_bits(reinterpret_cast<u32*>(matrix + place)[k / 2], reinterpret_cast<u32*>(matrix + M::low + place)[k / 2], v[k], v[k + 1]);
+            const int pair = k % 4 / 2 * 4 + k / 4;
+            put_bits(reinterpret_cast<u32*>(matrix + place)[pair], reinterpret_cast<u32*>(matrix + M::low + place)[pair], v[k], v[k + 1]);
         }
         if constexpr (M::bias > 0)
             if (at == 0) reinterpret_cast<float*>(matrix + M::bias)[c] = c < M::columns ? bias[column] : 0.0f;
@@ -154,22 +156,21 @@ template <int steps>
 struct RowNumbers {
     float2 v[steps][4];
 
-    // Summands from `first` on of `count`; `row` is where rows g and g + 8 begin, at `aligned` numbers. In `quads` a lane's summands of a
-    // step are neighbours, see quad_place.
-    template <int first, int count, int aligned, bool quads = false>
+    // Summands from `first` on of `count`; `row` is where rows g and g + 8 begin, at `aligned` numbers.
+    template <int first, int count, int aligned>
     __device__ __forceinline__ void load(const float* const (&row)[2], int lane) {
-        const int t = lane % 4;
+        constexpr bool all = first + 16 * steps <= count;
+        const float* const own[2] = {row[0] + 4 * (lane % 4), row[1] + 4 * (lane % 4)};
 #pragma unroll
         for (int step = 0; step < steps; ++step)
 #pragma unroll
             for (int part = 0; part < 4; ++part) {
-                const int n = first + 16 * step + (quads ? part / 2 * 2 + 4 * t : part / 2 * 8 + 2 * t);
-                constexpr int end = first + 16 * steps;
-                if (quads && aligned >= 4 && end <= count) {
-                    const float4 four = *reinterpret_cast<const float4*>(row[part % 2] + n - part / 2 * 2);
+                const int n = first + 16 * step + part / 2 * 2;
+                if (all && aligned >= 4) {
+                    const float4 four = *reinterpret_cast<const float4*>(own[part % 2] + n - part / 2 * 2);
                     v[step][part] = part / 2 ? float2{four.z, four.w} : float2{four.x, four.y};
                 } else {
-                    v[step][part] = aligned >= 2 && end <= count ? *reinterpret_cast<const float2*>(row[part % 2] + n) : pair_at(row[part % 2], n, count);
+                    v[step][part] = all && aligned >= 2 ? *reinterpret_cast<const float2*>(own[part % 2] + n) : pair_at(own[part % 2], n, count - 4 * (lane % 4));
                 }
             }
     }
@@ -210,8 +211,7 @@ struct TileRows {
 
 // ---- to[r, c] = factor * sum over k of from[r, k] * M[k, c] ------------------------------------------------------------------
 
-// Of 16 neighbours a lane has 2 t, 2 t + 1 in one piece of eight and the same in a second. In quads these are 4 t to 4 t + 3 of what is in
-// memory, so that they are one access: where number i of such a piece is.
+// Where number i of a piece is among 16 neighbours of memory of which a lane has four.
 __device__ __forceinline__ constexpr int quad_place(int i, int piece) { return i / 2 * 4 + i % 2 + 2 * piece; }
 
 // `together` fragments of eight results from c on: sums that do not wait for each other. `pieces` is where the lane's pieces of the first
@@ -285,7 +285,7 @@ __device__ __forceinline__ void multiply_from(float* to, const float* from, cons
     for (int block = 0; block < blocks; ++block) {
         const float* const row = from + (16 * block + lane / 4) * from_pitch;
         RowNumbers<steps> numbers;
-        numbers.template load<first, M::rows, 2>({row, row + 8 * from_pitch}, lane);
+        numbers.template load<first, M::rows, from_pitch % 4 == 0 ? 4 : 2>({row, row + 8 * from_pitch}, lane);
         rows.halve(block, numbers, exponent_of<M>(matrix), factor);
     }
     __syncwarp();  // `to` may lie over `from`

@@ -1,27 +1,28 @@
 // How all warps of a launch share its edges, whatever their receivers.
 namespace warp {
 
-// What a block does of a kernel's list of tasks and chunks, and which warp this is of those that do the same.
+// What a warp does of a kernel's list of tasks and chunks, and which one this is of those that do the same.
 struct Turn {
     int place = blockIdx.y;
     unsigned warp, warps;
 
-    // A row of blocks a place; or, in a grid of one row, blocks are dealt out by the efforts of the places before (of 2^32), and at least
-    // one to each.
+    // A row of blocks a place; or, in a grid of one row, warps are dealt out by the efforts of the places before (of 2^32), and at least
+    // one to each. Warps of a block mostly share a task's code that way.
     template <int places>
-    __device__ __forceinline__ Turn(const unsigned (&efforts)[places], int warps_a_block, int warp_in_block) {
-        unsigned first = 0, end = gridDim.x;
-        if (places > 1 && gridDim.y == 1) {
-            place = 0;
+    __device__ __forceinline__ Turn(const unsigned (&efforts)[places], int warps_a_block, int warp_in_block)
+        : warp(blockIdx.x * warps_a_block + warp_in_block), warps(gridDim.x * warps_a_block) {
+        if (places == 1 || gridDim.y > 1) return;
+        unsigned first = 0, end = warps;
+        const unsigned shared = warps - places;
+        place = 0;
 #pragma unroll
-            for (int next = 1; next < places; ++next) {
-                const unsigned begin = next + __umulhi(gridDim.x - places, efforts[next]);
-                if (begin <= blockIdx.x) place = next, first = begin;
-                else if (begin < end) end = begin;
-            }
+        for (int next = 1; next < places; ++next) {
+            const unsigned begin = next + __umulhi(shared, efforts[next]);
+            if (begin <= warp) place = next, first = begin;
+            else if (begin < end) end = begin;
         }
-        warp = (blockIdx.x - first) * warps_a_block + warp_in_block;
-        warps = (end - first) * warps_a_block;
+        warp -= first;
+        warps = end - first;
     }
 };
 // The rows that a warp does, and of their edges those at positions [begin, end).

@@ -1,4 +1,7 @@
 // Decisions of the scheduler that results do not show.
+#include <sstream>
+#include <string>
+
 #include <doctest/doctest.h>
 
 #include "compiler/pipeline.hpp"
@@ -10,8 +13,7 @@ namespace {
 Schedule schedule_of(const std::string& instructions, const Target& target, int order = 0) {
     const Problem problem = parse_problem(R"({"irreps_in1": "48x0e", "irreps_in2": "1x0e+8x0e", "irreps_out": "10x0e+48x0e+2x0e",
         "instructions": )" + instructions + "}");
-    Trace trace;
-    return lower(problem, {order, {}, {}}, target, {}, trace).schedule;
+    return lower(problem, {order, {}, {}}, target, {}).schedule;
 }
 
 }  // namespace
@@ -32,9 +34,20 @@ TEST_CASE("on CPUs lanes run over the axis in which a matrix of weights is conti
     CHECK(schedule_of(R"([[0, 1, 1, "uvu", true]])", avx2).tasks[0].channel_end == 48);
 }
 
-TEST_CASE("on GPUs lanes run over the longest axis") {
-    CHECK(schedule_of(R"([[0, 0, 0, "uvw", true]])", cuda_target("sm_90a")).tasks[0].channel_end <= 48);
-    CHECK(schedule_of(R"([[0, 0, 0, "uvw", true]])", cuda_target("sm_90a")).tasks[0].channel_end > 10);
+TEST_CASE("on GPUs lanes run over the longest axis, but over the one in which an edge's matrix of weights is contiguous") {
+    const Target gpu = cuda_target("sm_90a");
+    const Schedule of_edges = schedule_of(R"([[0, 0, 0, "uvw", true]])", gpu);
+    REQUIRE(of_edges.tasks.size() == 1);
+    CHECK(of_edges.tasks[0].channel_end == 10);
+    CHECK(of_edges.min_blocks * of_edges.warps_per_block == 32);
+
+    const Schedule all_channels = schedule_of(R"([[0, 0, 1, "uvw", true]])", gpu, 1);
+    REQUIRE(all_channels.tasks.size() == 1);
+    CHECK(all_channels.tasks[0].channel_end == 48);
+    CHECK(all_channels.tasks[0].channels_per_lane == 2);
+
+    // Caches hold weights that all edges share.
+    CHECK(schedule_of(R"([[0, 0, 0, "uvw", true]], "shared_weights": true)", gpu).tasks[0].channel_end == 32);
 }
 
 TEST_CASE("on CPUs a lane has two channels in backward, where the segment fills them") {
@@ -43,4 +56,23 @@ TEST_CASE("on CPUs a lane has two channels in backward, where the segment fills 
     CHECK(schedule_of(path, avx2, 0).tasks[0].channels_per_lane == 1);
     CHECK(schedule_of(path, avx2, 1).tasks[0].channels_per_lane == 2);
     CHECK(schedule_of(path, cpu_target("x86-64-v4"), 1).tasks[0].channels_per_lane == 2);
+}
+
+TEST_CASE("on GPUs a task alone writes the rows of a batch") {
+    const auto kernel = [](const std::string& instructions, int order) {
+        const Problem problem = parse_problem(R"({"irreps_in1": "32x0e+32x1o", "irreps_in2": "4x0e+4x1o+32x0e", "convolution": false,
+            "irreps_out": "32x0e+128x1o+128x1o+128x1e", "shared_weights": true, "instructions": )" + instructions + "}");
+        return lower(problem, {order, {}, {}}, cuda_target("sm_90a"), {}).kernels.at(0);
+    };
+    const auto adds = [](const Kernel& text_of, const std::string& output) {
+        std::istringstream lines(to_string(text_of));
+        for (std::string line; std::getline(lines, line);)
+            if (line.find(" " + output + "[") != std::string::npos && line.find("atomic +=") != std::string::npos) return true;
+        return false;
+    };
+    const std::string uuu = R"([[0, 2, 0, "uuu", true]])", uvuv = R"([[0, 1, 1, "uvuv", true], [1, 0, 2, "uvuv", true], [1, 1, 3, "uvuv", true]])";
+    CHECK(kernel(uuu, 0).tasks.size() == 1);
+    CHECK_FALSE(adds(kernel(uuu, 0), "z"));
+    CHECK_FALSE(adds(kernel(uvuv, 0), "z"));
+    CHECK(adds(kernel(uuu, 1), "d_w"));  // Once a warp, after its rows.
 }

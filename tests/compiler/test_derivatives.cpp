@@ -21,23 +21,7 @@ using namespace flashtp::test;
 
 namespace {
 
-constexpr Factoring factorings[] = {Factoring::merged, Factoring::products, Factoring::coefficients, Factoring::weights_first,
-                                    Factoring::automatic};
-
-/// A way to factor a problem.
-struct Variant {
-    Factoring factoring;
-    bool aggregate;
-};
-
-std::vector<Variant> variants_of(const Problem& problem) {
-    std::vector<Variant> variants;
-    for (const Factoring factoring : factorings) {
-        variants.push_back({factoring, false});
-        if (problem.shared_weights && problem.convolution) variants.push_back({factoring, true});
-    }
-    return variants;
-}
+constexpr Factoring factorings[] = {Factoring::merged, Factoring::products, Factoring::coefficients, Factoring::weights_first};
 
 /// A problem with a graph and tensors for everything any request up to order 3 reads.
 struct Experiment {
@@ -65,12 +49,12 @@ Deviation deviation_of(const Experiment& e, const EdgeProgram& program, const Pa
 Deviation worst_deviation(const Experiment& e, const Request& request) {
     const auto expected = evaluate(derivative(e.paths, request), e.graph, e.tensors);
     Deviation worst;
-    for (const auto& [factoring, aggregate] : variants_of(e.problem)) {
-        const EdgeProgram program = derivative(factor(e.paths, factoring, aggregate, request.order), request);
+    for (const Factoring factoring : factorings) {
+        const EdgeProgram program = derivative(factor(e.paths, factoring, request.order), request);
         verify(program);
         Deviation here = deviation(expected, evaluate(program, e.graph, e.tensors), epsilon(DType::float64));
         if (here.ratio <= worst.ratio) continue;
-        here.where += fmt::format(", {}{}, {}", to_string(factoring), aggregate ? " aggregated" : "", to_string(request));
+        here.where += fmt::format(", {}, {}", to_string(factoring), to_string(request));
         worst = std::move(here);
     }
     return worst;

@@ -26,8 +26,7 @@ LoweringOptions between_kernels(const Request& request, const Target& target) {
 }
 
 Lowered lowered(const Problem& problem, const Request& request, const char* target = "sm_90a") {
-    Trace trace;
-    return lower(problem, request, cuda_target(target), between_kernels(request, cuda_target(target)), trace);
+    return lower(problem, request, cuda_target(target), between_kernels(request, cuda_target(target)));
 }
 
 }  // namespace
@@ -47,8 +46,7 @@ TEST_CASE("edge products: kernels in front of the convolution make weights, kern
           Names{"flashtp_order1_weights", "flashtp_order1", "flashtp_order1_layer", "flashtp_order1_matrix"});
     Problem ordered = problem;
     ordered.deterministic = true;
-    Trace trace;
-    CHECK(lower(ordered, {0, {}, {}}, cuda_target("sm_90a"), {}, trace).kernels.size() == 1);
+    CHECK(lower(ordered, {0, {}, {}}, cuda_target("sm_90a"), {}).kernels.size() == 1);
 }
 
 TEST_CASE("edge products: every order and hidden size, in windows that cut receivers") {

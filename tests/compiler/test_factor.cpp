@@ -57,7 +57,6 @@ TEST_CASE("operation counts of real layers") {
     CHECK(counts_of_orders(sevennet, products) == "41280+0|0 93824+0|64 206688+0|64 ");
     CHECK(counts_of_orders(sevennet, coefficients) == "29824+331|0 81696+662|317 193216+993|317 ");
     CHECK(counts_of_orders(sevennet, weights_first) == "28288+331|0 62816+662|317 153920+993|317 ");
-    CHECK(counts_of_orders(sevennet, automatic) == "27200+331|0 64064+662|317 155328+993|317 ");
 
     const Problem nequip = nequip_l3_layer();
     CHECK(counts_of_orders(nequip, products) == "63488+0|0 143360+0|128 313088+0|128 ");
@@ -85,7 +84,7 @@ TEST_CASE("paths share the products of the segments they read") {
 }
 
 TEST_CASE("paths share the linear forms of the segments of y") {
-    for (const auto factoring : {Factoring::coefficients, Factoring::weights_first, Factoring::automatic}) {
+    for (const auto factoring : {Factoring::coefficients, Factoring::weights_first}) {
         const EdgeProgram program = factor(expand_paths(sevennet_l3i5_layer()), factoring);
         CHECK(names_starting_with(program, "M_") == std::vector<std::string>{"M_y0", "M_y1", "M_y2", "M_y3"});
     }
@@ -140,23 +139,8 @@ TEST_CASE("a weight comes first only where it has rows of edges and no axis of i
     CHECK(weighted_inputs(uvu, Factoring::coefficients) == 0);
     CHECK(weighted_inputs(every_triple(ConnectionMode::uvw, true, 1), Factoring::weights_first) == 0);
     CHECK(weighted_inputs(every_triple(ConnectionMode::uvu, false, 1), Factoring::weights_first) == 0);
-    const std::size_t automatic = weighted_inputs(uvu, Factoring::automatic);
-    CHECK((automatic > 0 && automatic < paths));
     uvu.shared_weights = true;
     CHECK(weighted_inputs(uvu, Factoring::weights_first) == 0);
-}
-
-TEST_CASE("aggregation sums over the edges of a receiver before a shared weight, and nowhere else") {
-    const auto rows_of_r0 = [](bool shared, bool convolution) {
-        Problem problem = every_triple(ConnectionMode::uvu, true, 1);
-        problem.shared_weights = shared;
-        problem.convolution = convolution;
-        const EdgeProgram program = factor(expand_paths(problem), Factoring::products, true);
-        return program.values[program.find_value("r0")].row;
-    };
-    CHECK(rows_of_r0(true, true) == Row::receiver);
-    CHECK(rows_of_r0(false, true) == Row::edge);
-    CHECK(rows_of_r0(true, false) == Row::edge);
 }
 
 TEST_CASE("no intermediate value has sender rows, at any order") {
@@ -186,7 +170,7 @@ TEST_CASE("what is made from sender rows alone belongs to the edge") {
 }
 
 TEST_CASE("factoring is deterministic") {
-    for (const auto factoring : {Factoring::products, Factoring::coefficients, Factoring::automatic}) {
+    for (const auto factoring : {Factoring::products, Factoring::coefficients, Factoring::weights_first}) {
         const EdgeProgram once = factor(expand_paths(nequip_l3_layer()), factoring);
         const EdgeProgram twice = factor(expand_paths(nequip_l3_layer()), factoring);
         CHECK(once == twice);

@@ -84,7 +84,7 @@ TEST_CASE("merged products: fewer operations for a layer up to l = 3") {
     const PathProgram paths = expand_paths(sevennet_l3i5_layer());
     for (int order = 0; order <= 1; ++order) {
         const auto operations = [&](Factoring factoring) {
-            const EdgeProgram program = derivative(factor(paths, factoring, false, order), Request{order, {}, {}});
+            const EdgeProgram program = derivative(factor(paths, factoring, order), Request{order, {}, {}});
             return count_operations(program).channel;
         };
         CHECK(operations(Factoring::merged) < operations(Factoring::products));

@@ -33,8 +33,7 @@ struct Case {
     Sample sample;
 
     Case(const Problem& problem, int order, const Target& target, const LoweringOptions& options = {}) : dtype(problem.dtype) {
-        Trace trace;
-        lowered = lower(problem, {order, {}, {}}, target, options, trace);
+        lowered = lower(problem, {order, {}, {}}, target, options);
         const SampleOptions size{.edges = 90, .nodes = 14, .seed = 5};
         sample = random_sample(problem, lowered.edge.operands, size);
         sample.graph = distinct_edges(size.edges, static_cast<std::int32_t>(size.nodes), 7);

@@ -1,5 +1,6 @@
 // What lower() promises about its kernels as a whole.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "compiler/pipeline.hpp"
 #include "ir/problem.hpp"
@@ -21,8 +22,7 @@ TEST_CASE("a request beyond the budget of operations has several kernels, which 
             test::KernelRun run;
             run.options.knobs = default_knobs(target, request, problem.dtype);
             run.options.knobs->operations_per_kernel = 60;
-            Trace trace;
-            const Lowered split = lower(problem, request, target, run.options, trace);
+            const Lowered split = lower(problem, request, target, run.options);
             REQUIRE(split.kernels.size() > 1);
             for (std::size_t k = 0; k < split.kernels.size(); ++k)
                 CHECK(split.kernels[k].name == fmt::format("flashtp_order{}_part{}", order, k));
@@ -33,9 +33,8 @@ TEST_CASE("a request beyond the budget of operations has several kernels, which 
 TEST_CASE("the layers whose times are documented have one kernel; only the largest of examples/specs have more") {
     const Target target = cuda_target("sm_90a");
     const auto kernels = [&](const char* spec, int order) {
-        Trace trace;
         const Problem problem = load_problems(FLASHTP_SOURCE_DIR "/examples/specs/" + std::string(spec)).at(0);
-        return lower(problem, {order, {}, {}}, target, {}, trace).kernels;
+        return lower(problem, {order, {}, {}}, target, {}).kernels;
     };
     for (const int order : {0, 1, 2}) {
         for (const char* spec : {"sevennet-l3i5.json:2", "mace-large.json:2", "nequip-l3.json:4"}) {

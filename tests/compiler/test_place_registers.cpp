@@ -68,8 +68,7 @@ TEST_CASE("place registers: no more numbers are alive in an inner loop than ther
         for (const int order : {0, 1, 2}) {
             CAPTURE(target);
             CAPTURE(order);
-            Trace trace;
-            const Lowered lowered = lower(crowded_layer(), {order, {}, {}}, cpu_target(target), {}, trace);
+            const Lowered lowered = lower(crowded_layer(), {order, {}, {}}, cpu_target(target), {});
             for (const Kernel& kernel : lowered.kernels) {
                 verify(kernel);
                 for (const KernelTask& task : kernel.tasks) CHECK(worst_pressure(task.body) < kernel.target.registers_per_lane);
@@ -78,8 +77,7 @@ TEST_CASE("place registers: no more numbers are alive in an inner loop than ther
 }
 
 TEST_CASE("place registers: sums over edges that do not fit are in the task's memory, and results are the oracle's") {
-    Trace trace;
-    const Lowered lowered = lower(crowded_layer(), {0, {}, {}}, cpu_target("x86-64-v3"), {}, trace);
+    const Lowered lowered = lower(crowded_layer(), {0, {}, {}}, cpu_target("x86-64-v3"), {});
     CHECK(lowered.kernels.at(0).shared_elements > 0);
     for (const int order : {0, 1, 2}) {
         const Experiment e(crowded_layer(), {order, {}, {}}, GraphOptions{}, 3);
@@ -90,8 +88,7 @@ TEST_CASE("place registers: sums over edges that do not fit are in the task's me
 TEST_CASE("place registers: loops whose numbers fit stay as they are") {
     const Problem small = parse_problem(R"({"irreps_in1": "16x0e", "irreps_in2": "0e+1e", "irreps_out": "16x0e+16x1e",
         "instructions": [[0, 0, 0, "uvu", true], [0, 1, 1, "uvu", true]]})");
-    Trace trace;
-    const Kernel kernel = lower(small, {0, {}, {}}, cpu_target("x86-64-v3"), {}, trace).kernels.at(0);
+    const Kernel kernel = lower(small, {0, {}, {}}, cpu_target("x86-64-v3"), {}).kernels.at(0);
     CHECK(kernel.shared_elements == 0);
     CHECK(place_registers(kernel) == kernel);
 }

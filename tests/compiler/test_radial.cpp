@@ -139,7 +139,7 @@ TEST_CASE("radial: every factoring agrees with the oracle at every order") {
             const PathProgram reference = derivative(paths, {order, {}, {}});
             const Tensors tensors = random_tensors(reference.operands, graph, rng, DType::float64);
             const auto expected = evaluate(reference, graph, tensors);
-            for (const Factoring factoring : {Factoring::products, Factoring::coefficients, Factoring::automatic}) {
+            for (const Factoring factoring : {Factoring::products, Factoring::coefficients, Factoring::weights_first}) {
                 const EdgeProgram program = derivative(factor(paths, factoring), {order, {}, {}});
                 verify(program);
                 const Deviation worst = deviation(expected, evaluate(program, graph, tensors), epsilon(DType::float64));

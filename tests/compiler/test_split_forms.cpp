@@ -32,12 +32,11 @@ Problem layer(int multiplicity) {
 }
 
 EdgeProgram program_of(const Problem& problem, Factoring factoring, int order) {
-    return derivative(factor(expand_paths(problem), factoring, false, order), {order, {}, {}});
+    return derivative(factor(expand_paths(problem), factoring, order), {order, {}, {}});
 }
 
 Lowered lowered(const Problem& problem, int order, const LoweringOptions& options = {}) {
-    Trace trace;
-    return lower(problem, {order, {}, {}}, cpu_target("x86-64-v3"), options, trace);
+    return lower(problem, {order, {}, {}}, cpu_target("x86-64-v3"), options);
 }
 
 }  // namespace

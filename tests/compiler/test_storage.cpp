@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "compiler/pipeline.hpp"
-#include "compiler/trace.hpp"
 #include "ir/error.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/self_check.hpp"
@@ -102,8 +101,7 @@ TEST_CASE("storage: gradients in weights of an edge are stored like the weights,
 TEST_CASE("storage: kernels of GPUs in the interpreter") {
     for (const char* target : {"sm_80", "sm_90a"}) {
         for_each_storage([&](const Problem& problem, const Request& request, const Sample& sample) {
-            Trace trace;
-            const Lowered lowered = lower(problem, request, cuda_target(target), {}, trace);
+            const Lowered lowered = lower(problem, request, cuda_target(target), {});
             check_outputs_of_storage(problem, request, sample, run_interpreted(lowered, problem.dtype, sample));
         });
     }
@@ -131,7 +129,6 @@ TEST_CASE("storage: the rules") {
     CHECK_THROWS_WITH_AS(with(R"("dtype_weights": "bfloat16", "radial": {"hidden": 8})"),
                          "dtype_weights: with radial there are no weights in memory", UserError);
     CHECK_THROWS_AS(with(R"("dtype": "bfloat16")"), UserError);
-    Trace trace;
-    CHECK_THROWS_WITH_AS(lower(with(R"("dtype_weights": "float16")"), {}, cpu_target("cpu:x86-64-v2"), {}, trace),
+    CHECK_THROWS_WITH_AS(lower(with(R"("dtype_weights": "float16")"), {}, cpu_target("cpu:x86-64-v2"), {}),
                          "dtype_weights: cpu:x86-64-v2 cannot convert float16 (F16C); bfloat16 works everywhere", UserError);
 }

@@ -27,9 +27,8 @@ LoweringOptions within_warps(const Request& request) {
 
 std::size_t matrices_of(const Problem& problem, const Request& request, const Target& target,
                         const LoweringOptions& options = {}) {
-    Trace trace;
     std::size_t count = 0;
-    for (const Kernel& kernel : lower(problem, request, target, options, trace).kernels)
+    for (const Kernel& kernel : lower(problem, request, target, options).kernels)
         for (const KernelTask& task : kernel.tasks) count += task.matrices.size();
     return count;
 }
@@ -84,8 +83,7 @@ TEST_CASE("tile products: warps make what is for them alone") {
 }
 
 TEST_CASE("tile products: what a kernel with products must keep to") {
-    Trace trace;
-    const Kernel whole = lower(radial_layer(24, true), forward, cuda_target("sm_90a"), within_warps(forward), trace).kernels.front();
+    const Kernel whole = lower(radial_layer(24, true), forward, cuda_target("sm_90a"), within_warps(forward)).kernels.front();
     const auto complaint = [&](auto change) {
         Kernel kernel = whole;
         change(kernel, kernel.tasks.front().matrices.front());

@@ -23,8 +23,7 @@ Problem small_problem(bool strict) {
 }
 
 Lowered lowered(bool strict, int order, const Target& target) {
-    Trace trace;
-    return lower(small_problem(strict), {order, {}, {}}, target, {}, trace);
+    return lower(small_problem(strict), {order, {}, {}}, target, {});
 }
 
 bool fuses(bool strict, int order, const char* target) {

@@ -70,8 +70,7 @@ Request request_of(int order) {
 }
 
 Lowered lower_tour(int order, const Target& target) {
-    Trace trace;
-    return lower(load_problem(spec), request_of(order), target, {}, trace);
+    return lower(load_problem(spec), request_of(order), target, {});
 }
 
 std::string text_of(const Show& show) {

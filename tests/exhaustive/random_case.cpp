@@ -89,8 +89,7 @@ KernelRun draw_run(std::mt19937_64& rng, const RandomCase& drawn) {
     KernelRun run;
     run.options.general = draw_bool(rng, 0.25);
     if (draw_bool(rng, 0.3))
-        run.options.factoring = one_of(rng, {Factoring::products, Factoring::coefficients, Factoring::weights_first,
-                                             Factoring::automatic});
+        run.options.factoring = one_of(rng, {Factoring::products, Factoring::coefficients, Factoring::weights_first});
     if (draw_bool(rng)) run.options.knobs = draw_knobs(rng, default_knobs(drawn.target, drawn.request, drawn.problem.dtype));
     run.rows_per_warp = one_of(rng, {0, 1, 2, 3, 100});
     run.threads = one_of(rng, {1, 2, 3, 8});

@@ -175,8 +175,7 @@ std::vector<Trial> knob_trials() {
 }
 
 Lowered lowered(const Problem& problem, int order, const Target& target) {
-    Trace trace;
-    return lower(problem, {order, {}, {}}, target, {}, trace);
+    return lower(problem, {order, {}, {}}, target, {});
 }
 
 /// The tasks of a schedule with the range of their channels cut after the first lanes.

@@ -274,8 +274,7 @@ TEST_CASE("R2: memory that runs out anywhere is an exception of one kind, and th
         parse_problem(text);  // the JSON library ends the process when it is short of memory while it cleans up
     // Everything but the compiler itself: from a problem to a stored and loaded entry.
     const auto work = [&](int n) {
-        Trace trace;
-        const Lowered lowered = lower(problem, {0, {}, {}}, cuda_target("sm_90a"), {}, trace);
+        const Lowered lowered = lower(problem, {0, {}, {}}, cuda_target("sm_90a"), {});
         const std::string source = make_cuda_backend()->source(lowered.kernels[0]);
         const Key key = kernel_key(lowered.kernels[0], source, fmt::to_string(n));
         Log log;

@@ -29,10 +29,9 @@ struct Job {
     std::string source;
 
     Job() {
-        Trace trace;
         const Problem problem = parse_problem(
             R"({"irreps_in1": "8x0e+8x1o", "irreps_in2": "0e+1o", "irreps_out": "8x0e", "instructions": [[1, 1, 0, "uvu", true]]})");
-        kernel = lower(problem, {0, {}, {}}, engine.target("cpu"), {}, trace).kernels[0];
+        kernel = lower(problem, {0, {}, {}}, engine.target("cpu"), {}).kernels[0];
         source = backend->source(kernel);
     }
     HelperJob job() const { return {backend->compiler(), backend->identity(kernel.target), kernel, source}; }

@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include "compiler/pipeline.hpp"
-#include "compiler/trace.hpp"
 #include "ir/error.hpp"
 #include "ir/interpret.hpp"
 #include "runtime/arguments.hpp"
@@ -200,8 +199,7 @@ TEST_CASE("a convolution's kernels take the number of edges from row_ptr alone")
             CAPTURE(order);
             CAPTURE(edges);
             const Request request{order, {}, {}};
-            Trace trace;
-            const Lowered lowered = lower(problem, request, cuda_target("sm_90a"), {}, trace);
+            const Lowered lowered = lower(problem, request, cuda_target("sm_90a"), {});
             const Sample sample = sample_of(problem, request, edges);
             RoomyArguments arguments(lowered, problem, sample);
             for (const Kernel& kernel : lowered.kernels) interpret(kernel, arguments.of(kernel));

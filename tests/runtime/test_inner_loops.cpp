@@ -16,8 +16,7 @@ namespace {
 std::vector<InnermostLoop> loops_of(const std::string& layer, DType dtype, int order, const std::string& target) {
     Problem problem = load_problem(FLASHTP_SOURCE_DIR "/examples/specs/" + layer);
     problem.dtype = dtype;
-    Trace trace;
-    const Lowered lowered = lower(problem, {order, {}, {}}, cpu_target(target), {}, trace);
+    const Lowered lowered = lower(problem, {order, {}, {}}, cpu_target(target), {});
     std::vector<InnermostLoop> loops;
     for (const Kernel& kernel : lowered.kernels)
         for (InnermostLoop& loop : innermost_loops(llvm_assembly(kernel, emit_llvm(kernel))))

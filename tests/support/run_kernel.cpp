@@ -103,8 +103,7 @@ Experiment::Experiment(const Problem& p, const Request& r, const GraphOptions& o
 }
 
 Deviation deviation_interpreted(const Experiment& e, const Target& target, const KernelRun& run) {
-    Trace trace;
-    const Lowered lowered = lower(e.problem, e.request, target, run.options, trace);
+    const Lowered lowered = lower(e.problem, e.request, target, run.options);
     const std::vector<Operand> operands = operands_and_tiles(lowered);
     const LaunchPlan plan = plan_of(lowered, e.problem.dtype);
     OperandMemory memory(operands, e, plan);

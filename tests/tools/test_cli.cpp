@@ -44,8 +44,10 @@ TEST_CASE("wrong usage exits with 2") {
         const Result result = cli(arguments);
         CHECK(result.code == 2);
         CHECK(result.out == "");
-        CHECK(result.err != "");
+        CHECK(result.err.starts_with("flashtp-compile: "));
     }
+    CHECK(cli("compile").complains("\"compile\": no such command or option"));
+    CHECK(cli("verify $/good.json --no-such-option").complains("\"--no-such-option\": no such command or option"));
 }
 
 TEST_CASE("a wrong spec exits with 2 and names what is at fault") {
@@ -307,6 +309,22 @@ TEST_CASE("explain answers for good and bad specs") {
     const Result bad = cli("explain $/broken_rule.json --json");
     CHECK(bad.code == 2);
     CHECK(nlohmann::json::parse(bad.out)["supported"] == false);
+}
+
+TEST_CASE("kernels for another processor are refused before they run") {
+    if (!have_cpu()) return;
+    const Cli cli;
+#ifdef __x86_64__
+    const char* const target = "cpu:aarch64+neon";
+#else
+    const char* const target = "cpu:x86-64-v2";
+#endif
+    CHECK(cli(std::string("build $/good.json --check --orders 0 --target ") + target).says("0 programs compared"));
+    for (const char* command : {"verify", "bench"}) {
+        const Result result = cli(std::string(command) + " $/good.json --orders 0 --target " + target);
+        CHECK(result.code == 1);
+        CHECK(result.complains("do not run on this processor: it lacks "));
+    }
 }
 
 TEST_CASE("bench measures") {

@@ -93,7 +93,7 @@ std::vector<Wanted> wanted(Engine& engine, const BuildOptions& options) {
                 const Request request = request_of(options.request, order);
                 Wanted& one = all.emplace_back(problem, request, target, engine.tuned(problem, request, target, lowering, size));
                 one.program = engine.find(problem, request, target, one.options);
-                if (!one.program) one.lowered = lower_traced(problem, request, target, one.options);
+                if (!one.program) one.lowered = lower(problem, request, target, one.options);
             }
         }
     }
@@ -235,7 +235,7 @@ void add_build(CLI::App& app, int& result) {
         ->capture_default_str();
     add_orders(*command, options->orders);
     command->add_option("-j,--jobs", options->jobs, "kernels compiled at a time; default: all cores")->check(CLI::Range(1, 1024));
-    command->add_option("--edges", options->edges, "about how many graphs will have; picks among tuned schedules; default: many");
+    add_graph_size(*command, options->edges);
     command->add_flag("--check", options->check,
                       "also compare with the oracle, where the target runs here, and keep the verdict");
     command->add_option("--pack", options->pack, "write the kernels of this build to a pack");

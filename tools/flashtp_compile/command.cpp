@@ -11,7 +11,6 @@
 
 #include <fmt/ranges.h>
 
-#include "compiler/trace.hpp"
 #include "ir/error.hpp"
 #include "ir/nearest.hpp"
 #include "runtime/problem_file.hpp"
@@ -58,6 +57,15 @@ void add_specs(CLI::App& command, std::vector<std::string>& specs) {
     command.add_option("SPEC", specs, "a JSON file, or FILE:N for line N of a file with a layer a line")->required();
 }
 
+void add_target(CLI::App& command, std::string& target) {
+    command.add_option("--target", target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")->capture_default_str();
+}
+
+void add_graph_size(CLI::App& command, std::int64_t& edges) {
+    command.add_option("--edges", edges, "about how many edges graphs will have: tuned schedules depend on it; default: many")
+        ->check(CLI::Range(0, 1 << 30));
+}
+
 void add_cache_directory(CLI::App& command, std::string& directory) {
     command.add_option("--cache", directory, "directory of the kernel cache, or \"off\"; default: see docs/environment.md");
 }
@@ -66,12 +74,12 @@ void add_request_options(CLI::App& command, RequestOptions& options) {
     command.add_option("--outputs", options.outputs, "subset of the order's outputs, such as d_x,d_y")->delimiter(',');
     command.add_option("--absent", options.absent, "cotangents that are zero, such as t_w")->delimiter(',');
     command.add_option("--dtype", options.dtype, "float32 or float64 instead of what the spec says");
-    command.add_option("--dtype-in2", options.dtype_in2, "type of y in memory, as the key of a specification");
-    command.add_option("--dtype-weights", options.dtype_weights, "type of w and of gradients in it in memory, as the key of a specification");
-    command.add_flag("--deterministic", options.deterministic, "as the key of a specification");
-    command.add_flag("--strict", options.strict, "as the key of a specification");
+    command.add_option("--dtype-in2", options.dtype_in2, "type of y in memory, like the key dtype_in2 of a specification");
+    command.add_option("--dtype-weights", options.dtype_weights, "type of w and its gradients in memory, like the key dtype_weights");
+    command.add_flag("--deterministic", options.deterministic, "the same bits in every run, like the key of a specification");
+    command.add_flag("--strict", options.strict, "no fused multiply-adds, like the key of a specification");
     command.add_option("--schedule", options.schedule_file, "a schedule as JSON (see emit --level schedule)");
-    command.add_option("--factoring", options.factoring, "products, coefficients, weights_first or automatic");
+    command.add_option("--factoring", options.factoring, "merged, products, coefficients or weights_first; default: chosen");
     command.add_flag("--general", options.general, "the general schedule even where a special one applies");
 }
 
@@ -124,11 +132,6 @@ std::string cache_line(const ArtifactStore& store) {
     const StoreCounts counts = store.counts();
     return fmt::format("kernel cache: {} hits, {} misses, {} rejected; programs: {} hits, {} misses\n", counts.hits, counts.misses,
                        counts.rejected, counts.program_hits, counts.program_misses);
-}
-
-Lowered lower_traced(const Problem& problem, const Request& request, const Target& target, const LoweringOptions& options) {
-    Trace trace;
-    return lower(problem, request, target, options, trace);
 }
 
 std::string read_file(const std::string& path) {

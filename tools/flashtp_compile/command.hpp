@@ -1,6 +1,7 @@
 // What the subcommands share: reading their arguments, and the engine they use.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,9 +42,12 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
     return command;
 }
 
-/// Text of an option that takes a list: "0,1,2".
-void add_orders(CLI::App&, std::vector<int>& orders);
+/// Arguments that several subcommands have. Lists are separated by commas: "0,1,2".
 void add_specs(CLI::App&, std::vector<std::string>& specs);
+void add_target(CLI::App&, std::string& target);
+void add_orders(CLI::App&, std::vector<int>& orders);
+/// The size of graphs for which a schedule is picked.
+void add_graph_size(CLI::App&, std::int64_t& edges);
 void add_cache_directory(CLI::App&, std::string& directory);
 
 /// Which derivative, and what the scheduler is told.
@@ -56,7 +60,7 @@ void add_request_options(CLI::App&, RequestOptions&);
 Request request_of(const RequestOptions&, int order);
 LoweringOptions lowering_options(const RequestOptions&);
 
-/// Every distinct layer of the given FILE and FILE:N, with --dtype and its like, --deterministic and --strict applied. Layers that differ in name only are one.
+/// Every distinct layer of the given FILE and FILE:N, with the options of the request applied. Layers that differ in name only are one.
 std::vector<Problem> load_layers(const std::vector<std::string>& specs, const RequestOptions&);
 /// The one layer of a SPEC; a file with several throws UserError.
 Problem load_layer(const std::string& spec, const RequestOptions&);
@@ -64,7 +68,6 @@ Problem load_layer(const std::string& spec, const RequestOptions&);
 EngineOptions engine_options(const std::string& cache_directory, int threads = 0);
 /// A line: what the kernel cache did for this command.
 std::string cache_line(const ArtifactStore&);
-Lowered lower_traced(const Problem&, const Request&, const Target&, const LoweringOptions&);
 
 /// Whole files. Throws UserError that names the file.
 std::string read_file(const std::string& path);

@@ -54,7 +54,7 @@ int run(const EmitOptions& options) {
     const Target target = engine.target(options.target);
     const Request request = request_of(options.request, options.order);
     const LoweringOptions lowering = engine.tuned(problem, request, target, lowering_options(options.request), size_class(options.edges));
-    const Lowered lowered = lower_traced(problem, request, target, lowering);
+    const Lowered lowered = lower(problem, request, target, lowering);
     write_output(options.output, text_of(engine, options, target, lowered, request));
     return exit_done;
 }
@@ -71,9 +71,8 @@ void add_emit(CLI::App& app, int& result) {
     command->add_option("--order", options->order, "0: forward, 1: backward, 2: double backward, 3: triple")
         ->check(CLI::Range(0, 3))
         ->capture_default_str();
-    command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")
-        ->capture_default_str();
-    command->add_option("--edges", options->edges, "about how many graphs will have; picks among schedules; default: many");
+    add_target(*command, options->target);
+    add_graph_size(*command, options->edges);
     command->add_option("--level", options->level, "what to print")
         ->check(CLI::IsMember({"problem", "paths", "edge", "schedule", "kernel", "source", "ptx", "sass", "asm"}))
         ->capture_default_str();

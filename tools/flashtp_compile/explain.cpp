@@ -23,7 +23,7 @@ Json explain(Engine& engine, const ExplainOptions& options, const Problem& probl
     const Request request = request_of(options.request, order);
     const LoweringOptions lowering =
         engine.tuned(problem, request, target, lowering_options(options.request), size_class(options.edges));
-    const Lowered lowered = lower_traced(problem, request, target, lowering);
+    const Lowered lowered = lower(problem, request, target, lowering);
     std::vector<CompiledKernel> compiled;
     if (options.compile) {
         for (const Kernel& kernel : lowered.kernels) compiled.push_back(engine.compile(kernel));
@@ -32,23 +32,18 @@ Json explain(Engine& engine, const ExplainOptions& options, const Problem& probl
 }
 
 /// A spec that breaks a rule is an answer here, and still wrong input.
-int refuse(const ExplainOptions& options, const std::string& rule) {
-    if (options.json)
-        fmt::print("{}\n", Json{{"supported", false}, {"rule", rule}}.dump(2));
-    else
-        fmt::print("supported: no\nrule: {}\n", rule);
-    std::fflush(stdout);
-    fmt::print(stderr, "flashtp-compile: {}\n", rule);
-    return exit_usage;
+std::vector<Problem> supported_layers(const ExplainOptions& options) {
+    try {
+        return load_layers(options.specs, options.request);
+    } catch (const UserError& error) {
+        fmt::print("{}\n", options.json ? Json{{"supported", false}, {"rule", error.what()}}.dump(2) : "supported: no");
+        std::fflush(stdout);
+        throw;
+    }
 }
 
 int run(const ExplainOptions& options) {
-    std::vector<Problem> layers;
-    try {
-        layers = load_layers(options.specs, options.request);
-    } catch (const UserError& error) {
-        return refuse(options, error.what());
-    }
+    const std::vector<Problem> layers = supported_layers(options);
     Engine engine(engine_options(options.cache));
     const Target target = engine.target(options.target);
     Json all = Json::array();
@@ -71,10 +66,9 @@ void add_explain(CLI::App& app, int& result) {
                                     "flashtp-compile explain examples/specs/sevennet-l3i5.json:2 --target sm_90a --orders 1",
                                     options, &run, result);
     add_specs(*command, options->specs);
-    command->add_option("--target", options->target, "cpu, cpu:NAME, cuda or an architecture such as sm_90a")
-        ->capture_default_str();
+    add_target(*command, options->target);
     add_orders(*command, options->orders);
-    command->add_option("--edges", options->edges, "about how many graphs will have; picks among tuned schedules; default: many");
+    add_graph_size(*command, options->edges);
     command->add_flag("!--no-compile", options->compile, "predictions only; real registers need the compiler");
     command->add_flag("--json", options->json, "as JSON");
     add_cache_directory(*command, options->cache);

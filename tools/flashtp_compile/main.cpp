@@ -2,18 +2,29 @@
 // 2 the input is wrong.
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "ir/error.hpp"
+#include "ir/nearest.hpp"
 #include "tools/flashtp_compile/command.hpp"
 
 namespace flashtp::tools {
 namespace {
+
+/// Names what was not understood: of an unknown subcommand the parser says only that a known one is missing.
+std::string complaint(const CLI::App* app, const CLI::Error& error) {
+    const std::vector<std::string> unknown = app->remaining(true);
+    const std::string text = unknown.empty() ? error.what() : fmt::format("{}: no such command or option", quote(unknown.front()));
+    return fmt::format("flashtp-compile: {}\nRun with --help for more information.\n", text);
+}
 
 int run(int argc, char** argv) {
     CLI::App app("Compiles equivariant tensor products into kernels for GPUs and CPUs.", "flashtp-compile");
     app.footer("Example:\n  flashtp-compile verify examples/specs/sevennet-l3i5.json:2 --target cpu --orders 0,1,2\n\n"
                "`flashtp-compile COMMAND --help` describes a command and shows an example of it.");
     app.require_subcommand(1);
+    app.failure_message(complaint);
     int result = exit_done;
     for (const AddCommand add : {add_build, add_emit, add_verify, add_bench, add_tune, add_explain, add_cache, add_serve, add_version}) {
         add(app, result);

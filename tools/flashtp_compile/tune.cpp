@@ -76,9 +76,8 @@ std::vector<Candidate> candidates(const Problem& problem, const Request& request
     for (const ScheduleKnobs& knobs : neighbours(default_knobs(target, request, problem.dtype, size), options.wide)) {
         LoweringOptions lowering = lowering_options(options.request);
         lowering.knobs = knobs;
-        Trace trace;
         std::string text = fmt::format("{} ", knobs.rows_per_warp);
-        for (const Kernel& kernel : lower(problem, request, target, lowering, trace).kernels) text += to_string(kernel);
+        for (const Kernel& kernel : lower(problem, request, target, lowering).kernels) text += to_string(kernel);
         if (seen.insert(std::move(text)).second) all.push_back({knobs, nullptr});
     }
     return all;
@@ -198,8 +197,8 @@ void add_tune(CLI::App& app, int& result) {
         ->delimiter(',')
         ->check(CLI::Range(1, 1 << 30));
     command->add_flag("--again", options->again, "measure what the cache has, too");
-    command->add_option("--edges-per-node", options->edges_per_node)->check(CLI::Range(1, 1 << 20))->capture_default_str();
-    command->add_option("-j,--jobs", options->jobs, "compilations at a time; default: all cores");
+    command->add_option("--edges-per-node", options->edges_per_node, "of the graphs measured")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+    command->add_option("-j,--jobs", options->jobs, "kernels compiled at a time; default: all cores");
     command->add_option("--show", options->shown, "schedules to print")->capture_default_str();
     command->add_flag("--wide", options->wide, "all combinations instead of one change at a time; slow");
     add_cache_directory(*command, options->cache);

@@ -46,7 +46,7 @@ Tensors compute(Engine& engine, const VerifyOptions& options, const Problem& pro
     const Target target = engine.target(target_name(options.target));
     const LoweringOptions lowering = lowering_options(options.request);
     if (is_interpreted(options.target)) {
-        return run_interpreted(lower_traced(problem, request, target, lowering), problem.dtype, sample, options.rows_per_warp);
+        return run_interpreted(lower(problem, request, target, lowering), problem.dtype, sample, options.rows_per_warp);
     }
     const std::shared_ptr<Program> program = engine.compile(problem, request, target, lowering);
     return target.platform == Platform::cuda ? run_on_cuda(*program, sample) : run_on_cpu(*program, sample, engine.threads());

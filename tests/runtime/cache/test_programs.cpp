@@ -7,7 +7,6 @@
 
 #include <doctest/doctest.h>
 
-#include "compiler/trace.hpp"
 #include "ir/error.hpp"
 #include "runtime/code_identity.hpp"
 #include "runtime/engine.hpp"
@@ -165,7 +164,7 @@ TEST_CASE("K1: whatever is asked for changes a program's key, the layer's name d
     options.general = true;
     keys.insert(hex_of(problem, {}, target, options));
     options = {};
-    options.factoring = Factoring::automatic;
+    options.factoring = Factoring::weights_first;
     keys.insert(hex_of(problem, {}, target, options));
     options = {};
     options.schedule.emplace();
@@ -258,11 +257,10 @@ TEST_CASE("a tuned schedule's record is read as it was written, and its key is t
 }
 
 TEST_CASE("a program's record is read as it was written, and nothing else is read") {
-    Trace trace;
     for (const int order : {0, 1, 2, 3}) {
         for (const char* target : {"sm_90a", "x86-64-v3"}) {
             const Target wanted = target[0] == 's' ? cuda_target(target) : cpu_target(target);
-            const Lowered lowered = lower(small_layer(), {order, {}, {}}, wanted, {}, trace);
+            const Lowered lowered = lower(small_layer(), {order, {}, {}}, wanted, {});
             ProgramRecord record{plan_of(lowered, DType::float32), {}};
             for (const Kernel& kernel : lowered.kernels) record.kernels.push_back(kernel_key(kernel, "source", "compiler").text());
             const std::string text = to_text(record);
