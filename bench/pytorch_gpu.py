@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import torch
@@ -176,6 +177,11 @@ def compiled(case):
     return error < 1e-4, f"gradients differ by {error:.2g}"
 
 
+def shares_cpp_library(package):
+    with zipfile.ZipFile(package) as archive:
+        return all(b"libstdc++.so.6" in archive.read(name) for name in archive.namelist() if name.endswith(".so"))
+
+
 def packaged(case):
     """AOTInductor, for any number of edges and nodes."""
     inputs, receiver, sender = case.on("cuda")
@@ -184,6 +190,8 @@ def packaged(case):
     exported = torch.export.export(case.conv, arguments, dynamic_shapes=({0: nodes}, *[{0: edges}] * 4))
     with tempfile.TemporaryDirectory() as folder:
         package = torch._inductor.aoti_compile_and_package(exported, package_path=f"{folder}/convolution.pt2")
+        if not shares_cpp_library(package):
+            return False, "the compiler linked a C++ library of its own into the package, which would end this process; set CXX to another"
         found, expected = torch._inductor.aoti_load_package(package)(*arguments), case.conv(*arguments)
     error = ((found - expected).abs().max() / expected.abs().max()).item()
     return error < 1e-4, f"outputs differ by {error:.2g}"

@@ -27,16 +27,20 @@ class FlashTPContracter(Contracter):
         self.convolution = TensorProductConv(atoms, edges, out, [(j, i, k, "uuu", True) for i, j, k in paths], shared_weights=True,
                                              irrep_normalization=self.irrep_normalization or "none", path_normalization="none",
                                              layout="ir_mul")
-        # Exchanging the factors changes the sign of odd 3j symbols.
+        # Exchanging the factors changes the sign of odd 3j symbols; there are none where parities are those of harmonics.
         ls = [(self.irreps_in1[i].ir.l, self.irreps_in2[j].ir.l, self.irreps_out[k].ir.l) for i, j, k in paths]
-        self.register_buffer("signs", old.weights.new_tensor([(-1.0) ** sum(three) for three in ls])[:, None], persistent=False)
+        has_odd = any(sum(three) % 2 for three in ls)
+        signs = old.weights.new_tensor([(-1.0) ** sum(three) for three in ls])[:, None] if has_odd else None
+        self.register_buffer("signs", signs, persistent=False)
 
     def forward(self, x1: Tensor, x2: Tensor, idxs: Tensor) -> Tensor:
         """x1: [edges, mul, base_dim1] or flat. x2: [atoms, mul, base_dim2] or flat. idxs: the atom of each edge. Returns
         [edges, mul, base_dim_out]."""
         edges, atoms = (t.reshape(-1, self.mul, width).transpose(1, 2).flatten(1)
                         for t, width in ((x1, self.base_dim1), (x2, self.base_dim2)))
-        weights = self.weights.reshape(-1, self.num_paths).T * self.signs
+        weights = self.weights.reshape(-1, self.num_paths).T
+        if self.signs is not None:
+            weights = weights * self.signs
         weights = weights.expand(self.num_paths, self.mul).reshape(-1)
         z = self.convolution(atoms, edges, weights, _each_row(edges.shape[0], idxs), idxs, edges.shape[0])
         return z.reshape(-1, self.base_dim_out, self.mul).transpose(1, 2)
