@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <functional>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -33,6 +36,16 @@ Record record_of(const Program& program) {
     ProgramRecord record{program.plan(), {}};
     for (const CompiledKernel& kernel : program.kernels()) record.kernels.push_back(kernel.key_text);
     return {EntryKind::program, to_string(program.request()), program.target().name, to_text(record)};
+}
+
+/// Runs `work` on up to `threads` threads, this one included: on fewer when the system has no thread left. `work` throws nothing.
+void run_on_threads(std::size_t threads, const std::function<void()>& work) {
+    std::vector<std::jthread> helpers;  // join when they are destroyed
+    try {
+        while (helpers.size() + 1 < threads) helpers.emplace_back(work);
+    } catch (const std::system_error&) {
+    }
+    work();
 }
 
 }  // namespace
@@ -154,11 +167,7 @@ std::vector<CompiledKernel> Engine::compile_all(const std::vector<Kernel>& kerne
             }
         }
     };
-    std::vector<std::thread> helpers;
-    const std::size_t wanted = std::min<std::size_t>(kernels.size(), static_cast<std::size_t>(threads_));
-    for (std::size_t i = 1; i < wanted; ++i) helpers.emplace_back(work);
-    work();
-    for (std::thread& helper : helpers) helper.join();
+    run_on_threads(std::min<std::size_t>(kernels.size(), static_cast<std::size_t>(threads_)), work);
     for (const std::exception_ptr& error : errors) {
         if (error) std::rethrow_exception(error);
     }
