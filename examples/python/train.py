@@ -123,6 +123,9 @@ def main():
     train(options.steps, device, rank, processes)
     if processes > 1:
         dist.destroy_process_group()
+        # Threads of gloo's live on in torch 2.13, since DistributedDataParallel keeps the group, and end the process when they need
+        # the interpreter for dropping their last work while it shuts down: it is theirs for a moment first.
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_moving_a_module_changes_its_dtype():
 
 
 WORKER = """
-import sys, torch, torch.distributed as dist, flashtp
+import sys, time, torch, torch.distributed as dist, flashtp
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
 torch.manual_seed(3)
@@ -81,6 +81,7 @@ model.weight.grad = None
 model(x, y).pow(2).mean().backward()
 assert torch.allclose(shared, model.weight.grad, atol=1e-6), (shared, model.weight.grad)
 dist.destroy_process_group()
+time.sleep(0.2)  # for gloo's threads, as in examples/python/train.py
 """
 
 
