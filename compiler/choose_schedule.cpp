@@ -177,7 +177,7 @@ class Scheduler {
         if (group.lane_axis >= 0) loops.push_back({LoopKind::chunk, -1});
         if (convolution_) loops.push_back({LoopKind::receiver, -1});
         const bool receivers = convolution_ && only_receiver_outputs(program_);
-        const bool weights = target_.platform == Platform::cuda && !demands_.general && !has_hidden_layer(group);
+        const bool weights = target_.platform == Platform::cuda && !demands_.general && !makes_weights(group);
         std::vector<int> inner;
         for (const int axis : group.serial_axes) {
             const bool outside = (receivers && indexes_output(group, axis, Row::receiver)) || (weights && indexes_output(group, axis, Row::shared));
@@ -189,8 +189,8 @@ class Scheduler {
         return loops;
     }
 
-    bool has_hidden_layer(const PathGroup& group) const {
-        return std::ranges::any_of(group.paths, [&](int path) { return paths_.paths[static_cast<std::size_t>(path)].views[slot_h].has_value(); });
+    bool makes_weights(const PathGroup& group) const {
+        return std::ranges::any_of(group.paths, [&](int path) { return has_hidden_layer(paths_.paths[static_cast<std::size_t>(path)]); });
     }
 
     bool indexes_output(const PathGroup& group, int axis, Row row) const {

@@ -116,7 +116,7 @@ class Factorizer {
     PathUses uses_of(const Term& term) {
         const Path& path = forward_.paths[term.path];
         PathUses p{&path, term.path, use(term, slot_x), use(term, slot_y), use(term, slot_z), std::nullopt};
-        if (path.views[slot_h]) p.w = produced_weights(term);
+        if (has_hidden_layer(path)) p.w = produced_weights(term);
         else if (path.views[slot_w]) p.w = given_weights(term);
         return p;
     }

@@ -11,11 +11,6 @@ namespace {
 /// Straight-line code of all paths, in coefficients; beyond, it would not fit a task.
 constexpr std::int64_t most_channels = 8, most_coefficients = 256;
 
-/// Products of a hidden layer and its bias take the weights of an instruction as one range of a row.
-bool makes_weights(const PathProgram& program) {
-    return std::ranges::any_of(program.paths, [](const Path& path) { return path.views[slot_h].has_value(); });
-}
-
 /// The label of the second input's channels, or 0: the path stays as it is.
 char unrolled_label(const Path& path) {
     const std::string &x = path.labels[slot_x], &y = path.labels[slot_y], &z = path.labels[slot_z];
@@ -47,7 +42,8 @@ Path with_channel(Path path, char label, std::int64_t channel) {
 PathProgram unroll_paths(const PathProgram& program) {
     std::int64_t coefficients = 0;
     for (const Path& path : program.paths) coefficients += channels(path) * static_cast<std::int64_t>(path.coefficients.size());
-    if (coefficients > most_coefficients || makes_weights(program)) return program;
+    // Products of a hidden layer and its bias take the weights of an instruction as one range of a row.
+    if (coefficients > most_coefficients || std::ranges::any_of(program.paths, has_hidden_layer)) return program;
     PathProgram result{program.operands, {}, {}};
     for (const Term& term : program.terms) {
         const Path& path = program.paths[static_cast<std::size_t>(term.path)];

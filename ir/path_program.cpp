@@ -117,7 +117,7 @@ std::string fault_of(const Path& path) {
     for (const Slot slot : slots) {
         const std::string& labels = path.labels[slot];
         if (!path.views[slot]) {
-            const bool optional = slot == slot_h || (slot == slot_w && !path.views[slot_h]);
+            const bool optional = slot == slot_h || (slot == slot_w && !has_hidden_layer(path));
             if (!optional || !labels.empty()) return fmt::format("slot {} has no view", slot_name[slot]);
             continue;
         }

@@ -37,6 +37,9 @@ struct Path {
     friend bool operator==(const Path&, const Path&) = default;
 };
 
+/// Whether the path's weights come from a hidden layer.
+inline bool has_hidden_layer(const Path& path) { return path.views[slot_h].has_value(); }
+
 /// The sum a path contributes, times `scale`, with the given operands in its slots; the operand in `written` receives it.
 struct Term {
     int path = 0;
