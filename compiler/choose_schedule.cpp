@@ -21,6 +21,12 @@ constexpr std::int64_t cpu_serial_registers = 128;
 /// Warps a multiprocessor of kernels that stream matrices of weights.
 constexpr int warps_of_matrices = 32;
 
+/// A convolution that reads a row of weights an edge, which no cache holds.
+bool reads_weights_of_edges(const EdgeProgram& program) {
+    const OperandId w = program.find_operand("w");
+    return program.is_convolution() && w >= 0 && program.operands[static_cast<std::size_t>(w)].row == Row::edge;
+}
+
 bool only_receiver_outputs(const EdgeProgram& program) {
     return std::ranges::all_of(program.operands, [](const Operand& o) { return o.role == Role::input || o.row == Row::receiver; });
 }
@@ -30,7 +36,8 @@ class Scheduler {
     Scheduler(const PathProgram& paths, const EdgeProgram& program, const Target& target, DType compute, const ScheduleKnobs& knobs,
               const ScheduleDemands& demands)
         : paths_(paths), program_(program), target_(target), knobs_(knobs), demands_(demands),
-          lanes_(lanes_of(target, size_of(compute))), convolution_(program.is_convolution()), compute_(compute) {}
+          lanes_(lanes_of(target, size_of(compute))), convolution_(program.is_convolution()),
+          weights_of_edges_(reads_weights_of_edges(program)), compute_(compute) {}
 
     Schedule run() {
         schedule_.receiver_stationary = convolution_;
@@ -86,7 +93,7 @@ class Scheduler {
         const auto serial = [](const Task& task) {
             return std::ranges::any_of(task.loops, [](const Loop& loop) { return loop.kind == LoopKind::axis; });
         };
-        return target_.platform == Platform::cuda && convolution_ && weights_of_edges() && !demands_.general &&
+        return target_.platform == Platform::cuda && weights_of_edges_ && !demands_.general &&
                std::ranges::all_of(schedule_.tasks, serial);
     }
 
@@ -105,15 +112,10 @@ class Scheduler {
         schedule_.products = many_registers ? ProductBlocks{8, 3, 3, 512} : ProductBlocks{};
     }
 
-    // Reading weights element by element costs more than lanes that stay empty: on GPUs those of edges, which no cache holds.
+    // Reading weights element by element costs more than lanes that stay empty: on GPUs those of edges alone.
     std::int64_t contiguous_from() const {
         if (target_.platform == Platform::cpu) return std::max(2, lanes_ / 2);
-        return convolution_ && weights_of_edges() ? lanes_ / 4 : std::numeric_limits<std::int64_t>::max();
-    }
-
-    bool weights_of_edges() const {
-        const OperandId w = program_.find_operand("w");
-        return w >= 0 && program_.operands[static_cast<std::size_t>(w)].row == Row::edge;
+        return weights_of_edges_ ? lanes_ / 4 : std::numeric_limits<std::int64_t>::max();
     }
 
     PathGroup alone(const PathGroup& group, int path) const {
@@ -161,7 +163,7 @@ class Scheduler {
         task.paths = group.paths;
         task.lane_axis = group.lane_axis;
         task.loops = loops_of(group);
-        const bool all = target_.platform == Platform::cpu || (convolution_ && weights_of_edges());
+        const bool all = target_.platform == Platform::cpu || weights_of_edges_;
         task.channels_per_lane = all && !group.single_axis() ? copies_with_serial_axes(group) : copies_within_registers(group);
         if (group.lane_axis < 0) {
             schedule_.tasks.push_back(task);
@@ -250,6 +252,7 @@ class Scheduler {
     const ScheduleDemands& demands_;
     int lanes_;
     bool convolution_;
+    bool weights_of_edges_;  ///< of a convolution
     DType compute_;
     Schedule schedule_;
 };
