@@ -150,12 +150,25 @@ class Scheduler {
         return copies;
     }
 
-    // What a step of serial axes costs once, uniform products above all, is shared by all channels of a lane.
-    int copies_with_serial_axes(const PathGroup& group) const {
+    std::int64_t copies_of_whole_axis(const PathGroup& group) const { return (group.lane_extent + lanes_ - 1) / lanes_; }
+
+    // On CPUs.
+    int copies_within_nearest_cache(const PathGroup& group) const {
         const std::int64_t registers = std::max<std::int64_t>(1, cost_of(group, program_).lane_registers);
-        const std::int64_t all = (group.lane_extent + lanes_ - 1) / lanes_;
-        if (target_.platform == Platform::cuda) return all <= knobs_.max_channels_per_lane ? static_cast<int>(all) : copies_within_registers(group);
-        return static_cast<int>(std::clamp<std::int64_t>(cpu_serial_registers / registers, 1, all));
+        return static_cast<int>(std::clamp<std::int64_t>(cpu_serial_registers / registers, 1, copies_of_whole_axis(group)));
+    }
+
+    // One task has the lane axis where a lane may take so many channels, ragged or not.
+    int copies_in_one_task(const PathGroup& group) const {
+        const std::int64_t all = copies_of_whole_axis(group);
+        return all <= knobs_.max_channels_per_lane ? static_cast<int>(all) : copies_within_registers(group);
+    }
+
+    // What a step of serial axes costs once, uniform products above all, is shared by all channels of a lane.
+    int copies_of(const PathGroup& group) const {
+        if (group.single_axis()) return copies_within_registers(group);
+        if (target_.platform == Platform::cpu) return copies_within_nearest_cache(group);
+        return weights_of_edges_ ? copies_in_one_task(group) : copies_within_registers(group);
     }
 
     void add_group(const PathGroup& group) {
@@ -163,8 +176,7 @@ class Scheduler {
         task.paths = group.paths;
         task.lane_axis = group.lane_axis;
         task.loops = loops_of(group);
-        const bool all = target_.platform == Platform::cpu || weights_of_edges_;
-        task.channels_per_lane = all && !group.single_axis() ? copies_with_serial_axes(group) : copies_within_registers(group);
+        task.channels_per_lane = copies_of(group);
         if (group.lane_axis < 0) {
             schedule_.tasks.push_back(task);
             return;
