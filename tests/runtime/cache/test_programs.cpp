@@ -7,7 +7,9 @@
 
 #include <doctest/doctest.h>
 
+#include "compiler/pipeline.hpp"
 #include "ir/error.hpp"
+#include "ir/kernel_print.hpp"
 #include "runtime/code_identity.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/problem_file.hpp"
@@ -15,6 +17,7 @@
 #include "runtime/self_check.hpp"
 #include "tests/runtime/temporary_directory.hpp"
 #include "tests/support/cpu_kernel.hpp"
+#include "tests/support/run_kernel.hpp"
 #include "tests/support/slowdown.hpp"
 
 using namespace flashtp;
@@ -284,6 +287,15 @@ TEST_CASE("a program's record is read as it was written, and nothing else is rea
     CHECK_THROWS_AS(parse_program_record(Key().add("plan", "[[[").text()), UserError);
 }
 
+/// Kernels of the layers' programs, equal ones once. How many have another in front, for linear forms, depends on the CPU's vectors.
+std::size_t distinct_kernels(const std::vector<Problem>& layers, const Target& target) {
+    std::set<std::string> texts;
+    for (const Problem& layer : layers)
+        for (const int order : {0, 1, 2})
+            for (const Kernel& kernel : lower(layer, {order, {}, {}}, target, {}).kernels) texts.insert(to_string(kernel));
+    return texts.size();
+}
+
 TEST_CASE("C19: a process that finds the nine programs of a model") {
     if (!have_llvm_backend()) return;
     const TemporaryDirectory directory;
@@ -304,8 +316,8 @@ TEST_CASE("C19: a process that finds the nine programs of a model") {
         found = std::min(found, looked_up);
         loaded = std::min(loaded, seconds());
     }
-    // The first layer's have another in front, for linear forms, and the others' backward one that both share.
-    CHECK(kernels == 9 + 4);
+    CHECK(distinct_kernels(layers, cpu_target("x86-64-v3")) == 9 + 4);  // the first layer's, and one that both others' backward share
+    CHECK(kernels == distinct_kernels(layers, Engine(memory_only()).target("cpu")));
     MESSAGE("found in " << found * 1e3 << " ms, ready to run in " << loaded * 1e3 << " ms");
     CHECK(loaded < 0.5 * slowdown);  // 50 ms in a release build: see docs/reliability.md
 }
