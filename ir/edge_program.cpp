@@ -54,13 +54,34 @@ std::map<char, std::int64_t> label_extents(const EdgeProgram& program, const Sta
 /// Components that have a term so far, by value.
 using Started = std::set<std::pair<ValueId, int>>;
 
+std::int64_t product_of(const std::map<char, std::int64_t>& extents, const std::string& labels) {
+    std::int64_t product = 1;
+    for (const auto& [label, extent] : extents)
+        if (labels.find(label) != std::string::npos) product *= extent;
+    return product;
+}
+
+/// How often a coefficient is multiplied with: once a product, but in a matrix product, where every value lacks an axis or is the same
+/// for all edges, once a number of the smallest value.
+std::int64_t scalings(const EdgeProgram& program, const Statement& s, const std::map<char, std::int64_t>& extents, std::int64_t products) {
+    std::int64_t smallest = products;
+    for (const Use* use : uses_of(s)) {
+        const bool all_edges = program.values[use->value].row == Row::shared;
+        if (use->labels.size() == extents.size() && !all_edges) return products;
+        smallest = std::min(smallest, product_of(extents, use->labels));
+    }
+    return smallest;
+}
+
 /// The first term of a sum that belongs to an edge is that sum: free where it is one factor and no coefficient.
-std::int64_t multiply_adds(const EdgeProgram& program, const Statement& s, Started& started) {
-    std::int64_t count = 0;
+std::int64_t multiply_adds(const EdgeProgram& program, const Statement& s, const std::map<char, std::int64_t>& extents, Started& started) {
+    std::int64_t products = 1, count = 0;
+    for (const auto& [label, extent] : extents) products *= extent;
+    const std::int64_t scaled = scalings(program, s, extents, products);
     for (const Entry& e : s.entries) {
         const bool first = program.values[s.dst.value].row == Row::edge && started.emplace(s.dst.value, e.dst).second;
-        if (s.b) count += std::abs(e.value) != 1 ? 2 : 1;
-        else count += !(first && e.value == 1);
+        if (s.b) count += products + (std::abs(e.value) != 1 ? scaled : 0);
+        else if (!first || e.value != 1) count += products;
     }
     return count;
 }
@@ -181,10 +202,8 @@ OperationCount count_operations(const EdgeProgram& program) {
     std::set<std::tuple<ValueId, int, int>> sums;  // value, component, summed loop
     for (const Statement& s : program.statements) {
         if (space_of(program, s) == Row::edge) {
-            std::int64_t operations = multiply_adds(program, s, started);
             const auto extents = label_extents(program, s);
-            for (const auto& [label, extent] : extents) operations *= extent;
-            (extents.empty() ? count.once : count.channel) += operations;
+            (extents.empty() ? count.once : count.channel) += multiply_adds(program, s, extents, started);
         }
         if (!s.dst.labels.empty()) continue;
         for (const Use* use : uses_of(s)) {

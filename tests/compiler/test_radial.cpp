@@ -1,4 +1,5 @@
 // Produced weights: the algebra against the oracle, the oracle against differences and against weights that were made before.
+#include <algorithm>
 #include <random>
 
 #include <doctest/doctest.h>
@@ -129,6 +130,17 @@ double moved(const PathProgram& forward, const Evaluated& e, const std::string& 
 }
 
 }  // namespace
+
+TEST_CASE("radial: making a weight counts a multiply-add a hidden channel") {
+    for (const std::int64_t hidden : {8, 33, 64}) {
+        Problem problem = uvu_layer("64x0e+80x1o", "1x0e+1x1o");
+        const auto operations = [&] { return count_operations(factor(expand_paths(problem), Factoring::products)).channel; };
+        const std::int64_t stored = operations();
+        problem.radial = Radial{hidden, 0.25, false};
+        const std::int64_t scaled = static_cast<std::int64_t>(problem.instructions.size()) * std::min<std::int64_t>(hidden, 64);
+        CHECK(operations() == stored + weight_numel(problem) * hidden + scaled);
+    }
+}
 
 TEST_CASE("radial: every factoring agrees with the oracle at every order") {
     for (const Problem& problem : radial_problems()) {

@@ -190,6 +190,14 @@ TEST_CASE("operations are counted by labels, entries and coefficients") {
     program.statements.push_back({0, {7, ""}, {6, ""}, std::nullopt, {{0, 0, 0, 1}, {0, 1, 0, 1}}});
     CHECK(count_operations(program).once == 1);
 
+    // A matrix product scales its smallest value: of w[u] = 0.5 h[k] W2[k,u] that is w.
+    program = {};
+    program.values = {{"h", {4}, 1, Row::edge, std::nullopt}, {"W2", {4, 3}, 1, Row::shared, std::nullopt}, {"w", {3}, 1, Row::edge, std::nullopt}};
+    program.statements = {{0, {2, "u"}, {0, "k"}, Use{1, "ku"}, {{0, 0, 0, 1}}}};
+    CHECK(count_operations(program).channel == 4 * 3);
+    program.statements[0].entries[0].value = 0.5;
+    CHECK(count_operations(program).channel == 4 * 3 + 3);
+
     // Work of a receiver is not work of an edge.
     program = example();
     program.values[5].row = Row::receiver;
