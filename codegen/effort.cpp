@@ -14,6 +14,8 @@ struct Instructions {
     std::int64_t operator()(const Load& s) const { return std::ssize(s.dst); }
     std::int64_t operator()(const Store& s) const { return 1 + std::ssize(s.src); }
     std::int64_t operator()(const LaneSum& s) const { return 10 * std::ssize(s.src); }
+    std::int64_t operator()(const LaneGet& s) const { return std::ssize(s.src); }
+    std::int64_t operator()(const SpreadSums& s) const { return 10 + 4 * std::ssize(s.src); }
     std::int64_t operator()(const ReduceStore& s) const { return 10 + 2 * std::ssize(s.src); }
     std::int64_t operator()(const AsyncCopy&) const { return 6; }
     std::int64_t operator()(const BulkReduce&) const { return 12; }

@@ -205,6 +205,17 @@ void TaskPrinter::operator()(const LaneSum& s) {
     }
 }
 
+void TaskPrinter::operator()(const LaneGet& s) {
+    for (std::size_t k = 0; k < s.src.size(); ++k)
+        set_register(s.dst[k], fmt::format("warp::of_lane({}, {})", value(s.src[k]), sum(s.lane)));
+}
+
+void TaskPrinter::operator()(const SpreadSums& s) {
+    const std::string array = names_.unique("sums");
+    out_.line(fmt::format("{} {}[] = {{{}}};", c_type(kernel_.compute), array, list(s.src, 0, s.src.size())));
+    out_.line(fmt::format("warp::spread_sums({}, {}, lane, {});", value(s.dst), array, sum(s.first)));
+}
+
 void TaskPrinter::reduce_run(const ReduceStore& s, std::size_t first, std::size_t count) {
     Address start = address(s.to, true);
     start.constant += static_cast<std::int64_t>(first) * s.to.component_stride;

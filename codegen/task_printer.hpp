@@ -47,6 +47,8 @@ class TaskPrinter {
     void operator()(const Load&);
     void operator()(const Store&);
     void operator()(const LaneSum&);
+    void operator()(const LaneGet&);
+    void operator()(const SpreadSums&);
     void operator()(const ReduceStore&);
     void operator()(const Prefetch&);
     void operator()(const IntPut&);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compiler/keep_outputs.hpp"
+#include "compiler/partition.hpp"
 #include "ir/error.hpp"
 
 namespace flashtp {
@@ -31,6 +32,18 @@ Channels channels_of(const Task& task, std::size_t number, const EdgeProgram& pr
     return {task.channel_begin, task.channel_end, extent};
 }
 
+void check_spread(const Task& task, std::size_t number, const EdgeProgram& program, Platform platform) {
+    if (task.spread_axis < 0) return;
+    const auto require = [&](bool holds, const char* rule) {
+        if (!holds) user_error("schedule task {}: spread_axis = {}: {}", number, task.spread_axis, rule);
+    };
+    require(platform == Platform::cuda, "only lanes of a GPU read each other's registers");
+    require(task.lane_axis >= 0 && !task.loops.empty() && task.loops.back() == Loop{LoopKind::axis, task.spread_axis},
+            "the innermost loop must be its own, and the lanes have another axis");
+    require(can_spread(restrict_to_paths(program, task.paths), task.lane_axis, task.spread_axis),
+            "something has this axis, and something else the lanes', in a statement where nothing has both");
+}
+
 void check_path(int path, std::vector<Channels> computed) {
     std::ranges::sort(computed, {}, &Channels::begin);
     std::int64_t next = 0;
@@ -44,10 +57,11 @@ void check_path(int path, std::vector<Channels> computed) {
 
 }  // namespace
 
-void check_schedule(const Schedule& schedule, const EdgeProgram& program) {
+void check_schedule(const Schedule& schedule, const EdgeProgram& program, Platform platform) {
     std::map<int, std::vector<Channels>> computed;  // by path
     for (std::size_t number = 0; number < schedule.tasks.size(); ++number) {
         const Task& task = schedule.tasks[number];
+        check_spread(task, number, program, platform);
         const Channels channels = channels_of(task, number, program);
         for (const int path : task.paths) computed[path].push_back(channels);
     }

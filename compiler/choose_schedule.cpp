@@ -177,6 +177,7 @@ class Scheduler {
         task.lane_axis = group.lane_axis;
         task.loops = loops_of(group);
         task.channels_per_lane = copies_of(group);
+        task.spread_axis = spread_axis_of(group);
         if (group.lane_axis < 0) {
             schedule_.tasks.push_back(task);
             return;
@@ -201,6 +202,15 @@ class Scheduler {
         loops.push_back({LoopKind::edge, -1});
         for (const int axis : inner) loops.push_back({LoopKind::axis, axis});
         return loops;
+    }
+
+    // What products and gradients of x cost a row of a matrix is then paid once for all rows.
+    int spread_axis_of(const PathGroup& group) const {
+        const bool matrices = target_.platform == Platform::cuda && weights_of_edges_ && !demands_.general && !makes_weights(group);
+        if (!matrices || group.lane_axis < 0 || group.serial_axes.size() != 1) return -1;
+        const int axis = group.serial_axes.front();
+        const bool innermost = loops_of(group).back() == Loop{LoopKind::axis, axis};
+        return innermost && can_spread(restrict_to_paths(program_, group.paths), group.lane_axis, axis) ? axis : -1;
     }
 
     bool makes_weights(const PathGroup& group) const {

@@ -89,18 +89,18 @@ Access TaskLowering::access(ValueId value, int copy, Block& block) {
     at.buffer = buffer_of(value);
     at.base = row_base(value) + Affine(view.offset);
     at.component_stride = view.component_stride;
-    at.active = nest_.place(value).lane ? active(copy) : lanes_;
+    at.active = active(value, copy);
     for (int axis = 0; axis < static_cast<int>(view.axes.size()); ++axis) {
         const std::int64_t stride = view.axes[axis].stride;
         const bool paired = axis == 0 && view.pair;
-        if (nest_.is_lane_axis(value, axis)) {
-            const Affine first = Affine::of(channel_) + Affine(std::int64_t{copy} * lanes_);
+        if (nest_.is_lane_axis(value, axis) || spread_here(value)) {
+            const Affine first = (spread_here(value) ? Affine() : Affine::of(channel_)) + Affine(std::int64_t{copy} * lanes_);
             at.lane_stride = stride;
             if (paired) {
                 at.table = buffers_.pairs(*view.pair);
                 at.table_base = first;
             } else {
-                at.base += Affine::of(channel_, stride) + Affine(std::int64_t{copy} * lanes_ * stride);
+                at.base += first.times(stride);
             }
             continue;
         }
@@ -167,7 +167,7 @@ Access TaskLowering::shared_access(SharedId shared, Affine base, const RingPlace
     at.base = base + Affine(place.shared + std::int64_t{copy} * lanes_ * place.lane_stride);
     at.lane_stride = place.lane_stride;
     at.component_stride = place.component_stride;
-    at.active = nest_.place(value).lane ? active(copy) : lanes_;
+    at.active = active(value, copy);
     return at;
 }
 

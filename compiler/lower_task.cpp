@@ -118,6 +118,7 @@ void TaskLowering::leave_loop(int depth) {
         if (nest_.place(v).depth <= depth) continue;
         loaded_[v] = false;
         for (int copy = 0; copy < copies_; ++copy) registers_.erase({v, copy});
+        summed_.erase(v);
     }
 }
 
@@ -223,6 +224,7 @@ void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Bloc
 
 void TaskLowering::axis_loop(int depth, const std::vector<int>& statements, Block& block) {
     const int axis = nest_.task().loops[depth].axis;
+    if (axis == nest_.task().spread_axis) return spread_loop(depth, statements, block);
     const IntId var = builder_.new_int("a");
     axis_[axis] = var;
     For serial{var, Affine(0), Affine(nest_.axis_extent(axis)), 1, {}};
@@ -255,13 +257,16 @@ void TaskLowering::stages(int depth, const std::vector<int>& statements, Block& 
 }
 
 void TaskLowering::stage(int depth, const std::vector<int>& statements, Block& block) {
-    std::vector<int> uniform, lane;
-    for (const int i : statements) (nest_.is_lane(program_.statements[i]) ? lane : uniform).push_back(i);
-    for (const std::vector<int>* part : {&uniform, &lane}) {
+    std::vector<int> uniform, spread, lane;
+    for (const int i : statements) {
+        const Statement& s = program_.statements[i];
+        (nest_.is_spread(s) ? spread : nest_.is_lane(s) ? lane : uniform).push_back(i);
+    }
+    for (const std::vector<int>* part : {&uniform, &spread, &lane}) {
         if (part->empty()) continue;
         const std::vector<ScalarStep> steps = order_scalars(nest_, *part, roles(depth, *part), initialized_);
         const std::vector<ValueId> completed = completed_outputs(depth, *part, steps);
-        arithmetic(steps, completed, part == &lane ? copies_ : 1, block);
+        arithmetic(steps, completed, part == &lane ? copies_ : part == &spread ? spread_copies() : 1, block);
         for (const ValueId v : completed)
             if (v >= 0) stored_[v] = true;
         for (const ScalarStep& step : steps)
@@ -310,7 +315,7 @@ void TaskLowering::arithmetic(const std::vector<ScalarStep>& steps, const std::v
 }
 
 void TaskLowering::one_step(const ScalarStep& step, int copy, Block& block) {
-    const auto of_copy = [&](ValueId v) { return v >= 0 && nest_.place(v).lane; };
+    const auto of_copy = [&](ValueId v) { return v >= 0 && has_copies(v); };
     if (step.kind == ScalarStep::Kind::load) {
         if (copy == 0 || of_copy(step.dst)) load(step.dst, copy, block);
     } else if (step.kind == ScalarStep::Kind::zero) {
@@ -327,7 +332,7 @@ void TaskLowering::term(const ScalarStep& step, int copy, Block& block) {
     };
     const RegId dst = reg(step.dst, step.component, copy);
     // The copies of a lane value add to one sum over lanes: only the first copy may assign.
-    const bool first = step.first && (copy == 0 || lane_dst(step));
+    const bool first = step.first && (copy == 0 || has_copies(step.dst));
     RegId a = factor(step.a, step.a_component);
     Arg b = step.value;
     if (step.b >= 0) {
@@ -367,18 +372,18 @@ void TaskLowering::sum_lanes_of(int depth, const std::vector<int>& writers, Bloc
 }
 
 std::vector<RegId>& TaskLowering::registers(ValueId value, int copy) {
-    std::vector<RegId>& ids = registers_[{value, copy}];
+    const ValuePlace& place = nest_.place(value);
+    std::vector<RegId>& ids = place.spread && in_spread_loop_ ? of_step_[value] : registers_[{value, copy}];
     if (!ids.empty()) return ids;
     const Value& v = program_.values[value];
-    const ValuePlace& place = nest_.place(value);
-    const std::string suffix = place.lane && copies_ > 1 ? fmt::format("_c{}", copy) : "";
+    const std::string suffix = copies_of(value) > 1 ? fmt::format("_c{}", copy) : "";
     for (int k = 0; k < v.components; ++k)
-        ids.push_back(builder_.new_register(fmt::format("{}_{}{}", v.name, k, suffix), !place.lane && !place.lane_sum));
+        ids.push_back(builder_.new_register(fmt::format("{}_{}{}", v.name, k, suffix), !place.lane && !place.lane_sum && !place.spread));
     return ids;
 }
 
 RegId TaskLowering::reg(ValueId value, int component, int copy) {
-    return registers(value, nest_.place(value).lane ? copy : 0)[component];
+    return registers(value, has_copies(value) ? copy : 0)[component];
 }
 
 RegId TaskLowering::sum_register(ValueId value, int component) {
@@ -389,8 +394,10 @@ RegId TaskLowering::sum_register(ValueId value, int component) {
     return ids[component];
 }
 
-int TaskLowering::active(int copy) const {
-    return static_cast<int>(std::clamp<std::int64_t>(chunk_channels_ - std::int64_t{copy} * lanes_, 0, lanes_));
+int TaskLowering::active(ValueId value, int copy) const {
+    if (!has_copies(value)) return lanes_;
+    const std::int64_t channels = nest_.place(value).lane ? chunk_channels_ : spread_extent();
+    return static_cast<int>(std::clamp<std::int64_t>(channels - std::int64_t{copy} * lanes_, 0, lanes_));
 }
 
 }  // namespace flashtp

@@ -77,6 +77,23 @@ class TaskLowering {
     void receiver_loop(int depth, const std::vector<int>& statements, Block& block);
     void edge_loop(int depth, const std::vector<int>& statements, Block& block);
     void axis_loop(int depth, const std::vector<int>& statements, Block& block);
+    // lower_spread.cpp: the loop over an axis that is spread over the lanes outside of it
+    struct SpreadSteps {
+        std::int64_t first, count, step;
+        int copy;
+    };
+    struct SpreadUses {
+        std::vector<ValueId> read, written;
+    };
+    SpreadUses spread_uses(const std::vector<int>& statements) const;
+    void zero_unwritten(const std::vector<ValueId>& values, Block& block);
+    void spread_loop(int depth, const std::vector<int>& statements, Block& block);
+    void spread_steps(int depth, const std::vector<int>& statements, const SpreadSteps& steps, Block& block);
+    void spread_step(int depth, const std::vector<int>& statements, const Affine& lane, const SpreadSteps& steps, Block& block);
+    bool spread_here(ValueId value) const { return nest_.place(value).spread && !in_spread_loop_; }
+    std::int64_t spread_extent() const { return nest_.axis_extent(nest_.task().spread_axis); }
+    int spread_copies() const { return static_cast<int>((spread_extent() + lanes_ - 1) / lanes_); }
+
     void chunk_loop(int depth, const std::vector<int>& statements, Block& block);
     std::vector<ValueId> inputs_of(const std::vector<int>& statements, int depth) const;
     /// What one sweep of the inner loop computes, and what of this body comes before it.
@@ -95,7 +112,7 @@ class TaskLowering {
     void arithmetic(const std::vector<ScalarStep>& steps, const std::vector<ValueId>& completed, int copies, Block& block);
     void one_step(const ScalarStep& step, int copy, Block& block);
     void term(const ScalarStep& step, int copy, Block& block);
-    bool lane_dst(const ScalarStep& step) const { return nest_.place(step.dst).lane; }
+    bool has_copies(ValueId value) const { return nest_.place(value).lane || spread_here(value); }
 
     // lower_memory.cpp: rows, loads and stores
     std::pair<bool, bool> addressed_rows(const std::vector<int>& statements) const;
@@ -167,8 +184,8 @@ class TaskLowering {
     std::vector<std::pair<Affine, std::int64_t>> slices(ValueId value) const;
     void prefetch_rows(const std::vector<int>& statements, const Affine& position, const Affine& last, Block& block);
 
-    int copies_of(ValueId value) const { return nest_.place(value).lane ? copies_ : 1; }
-    int active(int copy) const;
+    int copies_of(ValueId value) const { return nest_.place(value).lane ? copies_ : spread_here(value) ? spread_copies() : 1; }
+    int active(ValueId value, int copy) const;
     std::vector<RegId>& registers(ValueId value, int copy);
     RegId reg(ValueId value, int component, int copy);
     RegId sum_register(ValueId value, int component);
@@ -189,6 +206,8 @@ class TaskLowering {
     TaskBuilder builder_;
     std::map<std::pair<ValueId, int>, std::vector<RegId>> registers_;  // by value and copy
     std::map<ValueId, std::vector<RegId>> summed_;                     // lane sums, uniform
+    bool in_spread_loop_ = false;
+    std::map<ValueId, std::vector<RegId>> of_step_;                    // spread values in a step of their loop: one lane's number, or what is summed to it
     std::vector<std::vector<bool>> initialized_;                       // by value and component
     std::vector<bool> loaded_, stored_;
     Uses uses_;

@@ -38,6 +38,10 @@ int Nest::find_loop(LoopKind kind, int axis) const {
 
 bool Nest::is_lane_axis(ValueId value, int axis) const { return task_.lane_axis >= 0 && axis_class(value, axis) == task_.lane_axis; }
 
+bool Nest::is_spread_axis(ValueId value, int axis) const {
+    return task_.spread_axis >= 0 && axis_class(value, axis) == task_.spread_axis;
+}
+
 // Senders are gathered edge by edge, so their rows are read and written inside the edge loop.
 LoopMask Nest::row_loops(Row row) const {
     const int receiver = find_loop(LoopKind::receiver), edge = find_loop(LoopKind::edge);
@@ -51,30 +55,39 @@ LoopMask Nest::row_loops(Row row) const {
     return 0;
 }
 
+// An axis that is spread is one of the lanes' to values that have it alone.
+void Nest::place_axes(ValueId v) {
+    ValuePlace& place = places_[v];
+    const int axes = static_cast<int>(program_.values[v].extents.size());
+    const int chunk = find_loop(LoopKind::chunk);
+    for (int axis = 0; axis < axes; ++axis) {
+        place.spread = axes == 1 && is_spread_axis(v, axis);
+        if (place.spread) continue;
+        if (is_lane_axis(v, axis)) {
+            place.lane = true;
+            if (chunk >= 0) place.loops |= LoopMask{1} << chunk;
+            continue;
+        }
+        const int loop = find_loop(LoopKind::axis, axis_class(v, axis));
+        if (loop < 0) internal_error("no loop for axis {} of {} in\n{}", axis, program_.values[v].name, to_string(program_));
+        place.loops |= LoopMask{1} << loop;
+    }
+}
+
 void Nest::place_values() {
     for (const Statement& s : program_.statements) {
         places_[s.dst.value].written = true;
         for_each_source(s, [&](const Use& use) { places_[use.value].read = true; });
     }
-    const int chunk = find_loop(LoopKind::chunk);
     for (ValueId v = 0; v < static_cast<ValueId>(program_.values.size()); ++v) {
         ValuePlace& place = places_[v];
         if (!place.read && !place.written) continue;
         place.loops = row_loops(program_.values[v].row);
-        for (int axis = 0; axis < static_cast<int>(program_.values[v].extents.size()); ++axis) {
-            if (is_lane_axis(v, axis)) {
-                place.lane = true;
-                if (chunk >= 0) place.loops |= LoopMask{1} << chunk;
-                continue;
-            }
-            const int loop = find_loop(LoopKind::axis, axis_class(v, axis));
-            if (loop < 0) internal_error("no loop for axis {} of {} in\n{}", axis, program_.values[v].name, to_string(program_));
-            place.loops |= LoopMask{1} << loop;
-        }
+        place_axes(v);
         place.depth = std::bit_width(place.loops);
     }
     for (const Statement& s : program_.statements)
-        if (is_lane(s) && !places_[s.dst.value].lane) places_[s.dst.value].lane_sum = true;
+        if (is_lane(s) && !places_[s.dst.value].lane && !places_[s.dst.value].spread) places_[s.dst.value].lane_sum = true;
     keep_partial();
 }
 
@@ -112,11 +125,24 @@ int Nest::depth_of(const Statement& s) const {
     return depth;
 }
 
-bool Nest::is_lane(const Statement& s) const {
+bool Nest::has_lane(const Statement& s) const {
     bool lane = false;
-    for_each_use(s, [&](const Use& use) { lane |= places_[use.value].lane || places_[use.value].partial; });
+    for_each_use(s, [&](const Use& use) { lane |= places_[use.value].lane; });
     return lane;
 }
+
+bool Nest::has_spread(const Statement& s) const {
+    bool spread = false;
+    for_each_use(s, [&](const Use& use) { spread |= places_[use.value].spread; });
+    return spread;
+}
+
+bool Nest::is_lane(const Statement& s) const {
+    bool partial = false;
+    for_each_use(s, [&](const Use& use) { partial |= places_[use.value].partial; });
+    return partial || has_lane(s) || has_spread(s);
+}
+bool Nest::is_spread(const Statement& s) const { return has_spread(s) && !has_lane(s); }
 
 LoopMask Nest::missing_loops(ValueId value) const {
     const ValuePlace& place = places_[value];
@@ -140,7 +166,11 @@ void Nest::find_effective_loops() {
 
 // Every term of a product involves all of its labels, so whatever reaches an output runs over every loop around it exactly once.
 void Nest::check() const {
+    if (task_.spread_axis >= 0 && find_loop(LoopKind::axis, task_.spread_axis) != loops() - 1)
+        internal_error("axis {}, which is spread, is not the innermost loop's in\n{}", task_.spread_axis, to_string(program_));
     for (const Statement& s : program_.statements) {
+        if (has_spread(s) && has_lane(s) && depth_of(s) != loops())
+            internal_error("a spread value meets one of the lanes outside of its axis' loop in\n{}", to_string(program_));
         const ValuePlace& dst = places_[s.dst.value];
         if (!program_.is_output(s.dst.value)) continue;
         const LoopMask around = (LoopMask{1} << depth_of(s)) - 1;

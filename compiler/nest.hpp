@@ -18,6 +18,7 @@ struct ValuePlace {
     LoopMask loops = 0;      ///< loops that tell its instances apart
     int depth = 0;           ///< 1 + the deepest of these; its registers live in the body of that loop
     bool lane = false;       ///< one number a lane and channel copy
+    bool spread = false;     ///< one number a lane of the axis that the task spreads; within that axis' loop, one lane's
     bool lane_sum = false;   ///< written by lane statements but not indexed by lanes: partial sums until they are added up
     bool partial = false;    ///< such sums that are never added up: linear forms in them are, which are fewer
     bool read = false, written = false;
@@ -48,8 +49,14 @@ class Nest {
     /// Loops outside the value's own depth that it is not indexed by: its sum is completed in memory.
     LoopMask missing_loops(ValueId value) const;
     bool is_lane_axis(ValueId value, int axis) const;
+    bool is_spread_axis(ValueId value, int axis) const;
+    /// Whether its lanes are those of spread values.
+    bool is_spread(const Statement&) const;
 
   private:
+    bool has_lane(const Statement&) const;
+    bool has_spread(const Statement&) const;
+    void place_axes(ValueId);
     LoopMask row_loops(Row row) const;
     void place_values();
     void keep_partial();

@@ -168,6 +168,21 @@ std::vector<PathGroup> split_group(const PathGroup& group, const PathProgram& pa
     return result;
 }
 
+bool can_spread(const EdgeProgram& part, int lane_axis, int axis) {
+    const AxisClasses classes = axis_classes(part);
+    const auto fits = [&](const Statement& s) {
+        bool lane = false, spread = false, both = false;
+        const auto look = [&](ValueId v) {
+            const bool of_lane = std::ranges::count(classes.of[v], lane_axis), of_axis = std::ranges::count(classes.of[v], axis);
+            lane |= of_lane, spread |= of_axis, both |= of_lane && of_axis;
+        };
+        look(s.dst.value), look(s.a.value);
+        if (s.b) look(s.b->value);
+        return both || !(lane && spread);
+    };
+    return std::ranges::all_of(part.statements, fits);
+}
+
 GroupCost cost_of(const PathGroup& group, const EdgeProgram& program) {
     const EdgeProgram part = restrict_to_paths(program, group.paths);
     GroupCost cost;

@@ -37,4 +37,8 @@ struct GroupCost {
 };
 GroupCost cost_of(const PathGroup& group, const EdgeProgram& program);
 
+/// Whether every statement of values that have one of two axes (classes of `part`) has a value with both: a step of a loop over one of
+/// them may then take its numbers from a lane.
+bool can_spread(const EdgeProgram& part, int lane_axis, int axis);
+
 }  // namespace flashtp

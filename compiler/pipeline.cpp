@@ -148,7 +148,7 @@ class Pipeline {
     }
 
     void take_schedule(const CutProgram& way) {
-        check_schedule(*options_.schedule, way.split.main);
+        check_schedule(*options_.schedule, way.split.main, target_.platform);
         result_.schedule = *options_.schedule;
         result_.schedule.deterministic |= problem_.deterministic;
         accept(way, kernels_of(way));

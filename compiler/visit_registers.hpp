@@ -29,7 +29,9 @@ void visit_registers(Node& node, Read read, Write write) {
         all(node.dst, write);
     } else if constexpr (std::is_same_v<T, Store> || std::is_same_v<T, ReduceStore>) {
         all(node.src, read);
-    } else if constexpr (std::is_same_v<T, LaneSum>) {
+    } else if constexpr (std::is_same_v<T, SpreadSums>) {
+        all(node.src, read), read(node.dst), write(node.dst);
+    } else if constexpr (std::is_same_v<T, LaneSum> || std::is_same_v<T, LaneGet>) {
         all(node.src, read), all(node.dst, write);
     }
 }

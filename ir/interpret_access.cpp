@@ -75,6 +75,32 @@ std::size_t Warp<T>::operator()(const LaneSum* s) {
     return next_;
 }
 
+template <class T>
+std::size_t Warp<T>::operator()(const LaneGet* s) {
+    const std::int64_t lane = value(s->lane);
+    if (lane < 0 || lane >= lanes_) site_.fail(fmt::format("there is no lane {}", lane));
+    for (std::size_t k = 0; k < s->src.size(); ++k) std::fill_n(row(s->dst[k]), lanes_, row(s->src[k])[lane]);
+    return next_;
+}
+
+/// Neighbours first, so that float results are those of a GPU.
+template <class T>
+std::size_t Warp<T>::operator()(const SpreadSums* s) {
+    const std::int64_t first = value(s->first), unit = static_cast<std::int64_t>(std::bit_ceil(s->src.size()));
+    if (first < 0 || first % unit != 0 || first + std::ssize(s->src) > lanes_)
+        site_.fail(fmt::format("{} sums are not spread from lane {} on", s->src.size(), first));
+    std::vector<T> sums;
+    for (const RegId id : s->src) {
+        std::copy_n(row(id), lanes_, scratch_.begin());
+        for (int step = 1; step < lanes_; step *= 2)
+            for (int lane = 0; lane + step < lanes_; lane += 2 * step)
+                scratch_[static_cast<std::size_t>(lane)] += scratch_[static_cast<std::size_t>(lane + step)];
+        sums.push_back(scratch_[0]);
+    }
+    for (std::size_t k = 0; k < sums.size(); ++k) row(s->dst)[first + static_cast<std::int64_t>(k)] += sums[k];
+    return next_;
+}
+
 /// No two lanes or components store to one element. Ranges that interleave without meeting are told by their strides.
 template <class T>
 void Warp<T>::check_distinct(const Access& a, std::size_t components, int lanes) {
@@ -224,6 +250,8 @@ std::size_t Warp<T>::operator()(const BulkReduce* s) {
 template std::size_t Warp<float>::operator()(const Load*);
 template std::size_t Warp<float>::operator()(const Store*);
 template std::size_t Warp<float>::operator()(const LaneSum*);
+template std::size_t Warp<float>::operator()(const LaneGet*);
+template std::size_t Warp<float>::operator()(const SpreadSums*);
 template std::size_t Warp<float>::operator()(const ReduceStore*);
 template std::size_t Warp<float>::operator()(const CopyLanes*);
 template std::size_t Warp<float>::operator()(const IntPut*);
@@ -233,6 +261,8 @@ template std::size_t Warp<float>::operator()(const BulkReduce*);
 template std::size_t Warp<double>::operator()(const Load*);
 template std::size_t Warp<double>::operator()(const Store*);
 template std::size_t Warp<double>::operator()(const LaneSum*);
+template std::size_t Warp<double>::operator()(const LaneGet*);
+template std::size_t Warp<double>::operator()(const SpreadSums*);
 template std::size_t Warp<double>::operator()(const ReduceStore*);
 template std::size_t Warp<double>::operator()(const CopyLanes*);
 template std::size_t Warp<double>::operator()(const IntPut*);

@@ -30,7 +30,7 @@ struct Branch {
 };
 
 using Step = std::variant<ArithmeticRun, LoopHead, LoopTail, Branch, const IntLet*, const IntSet*, const IntLoad*, const IntMin*, const IntPut*, const IntGet*,
-                          const Load*, const Store*, const LaneSum*, const ReduceStore*, const CopyLanes*, const RingBegin*,
+                          const Load*, const Store*, const LaneSum*, const LaneGet*, const SpreadSums*, const ReduceStore*, const CopyLanes*, const RingBegin*,
                           const StageFill*, const AsyncCopy*, const StageCommit*, const StageWait*, const StageNext*,
                           const Prefetch*, const WindowOpen*, const WindowRead*, const PartOfEdges*, const RangeNumber*, const BulkReduce*, const BulkEnd*, const ZerosReady*, const TileProduct*, const EdgeProduct*, const SyncWarp*>;
 

@@ -34,6 +34,8 @@ class Warp {
     std::size_t operator()(const Load*);
     std::size_t operator()(const Store*);
     std::size_t operator()(const LaneSum*);
+    std::size_t operator()(const LaneGet*);
+    std::size_t operator()(const SpreadSums*);
     std::size_t operator()(const ReduceStore*);
     std::size_t operator()(const Prefetch*);
     std::size_t operator()(const CopyLanes*);

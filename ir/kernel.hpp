@@ -2,7 +2,7 @@
 //
 // A kernel is a program for one warp: `lanes` lanes in lock step. Integers and control flow are uniform over the lanes; registers
 // hold one number a lane, or one for all lanes where `uniform` is set. On a GPU a lane is a thread of a 32-wide warp; on a CPU the
-// lanes of a register are one SIMD vector. Lanes meet only in ReduceStore, LaneSum and shared memory; a shared word written by one
+// lanes of a register are one SIMD vector. Lanes meet only in ReduceStore, LaneSum, LaneGet, SpreadSums and shared memory; a shared word written by one
 // lane is read by another only after SyncWarp (or StageWait for asynchronous copies).
 #pragma once
 
@@ -139,6 +139,11 @@ struct Load { std::vector<RegId> dst; Access from; bool again = false; friend bo
 struct Store { Access to; std::vector<RegId> src; StoreMode mode; friend bool operator==(const Store&, const Store&) = default; };
 /// dst[k] (uniform) = sum over lanes of src[k].
 struct LaneSum { std::vector<RegId> dst, src; friend bool operator==(const LaneSum&, const LaneSum&) = default; };
+/// dst[k] (uniform) = src[k] of one lane. On GPUs.
+struct LaneGet { std::vector<RegId> dst, src; Affine lane; friend bool operator==(const LaneGet&, const LaneGet&) = default; };
+/// Adds to dst of lane `first + k` the sum over lanes of src[k]; other lanes keep theirs. About a shuffle a sum, where LaneSum takes two and
+/// every lane gets all sums. `first` is a multiple of the number of sums, rounded up to a power of two. On GPUs.
+struct SpreadSums { RegId dst; std::vector<RegId> src; Affine first; friend bool operator==(const SpreadSums&, const SpreadSums&) = default; };
 /// Component k (contiguous) = or += sum over lanes of src[k]. `scratch`, where not negative, is shared memory of at least
 /// reduce_scratch(count) elements from its start on that nothing else is in: a SyncWarp comes first, and another before it is read.
 struct ReduceStore { Access to; std::vector<RegId> src; StoreMode mode; SharedId scratch = -1; friend bool operator==(const ReduceStore&, const ReduceStore&) = default; };
@@ -240,7 +245,7 @@ struct For {
 };
 struct If { Affine a, b; Block body; bool operator==(const If&) const; };
 
-using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, IntPut, IntGet, For, If, Move, Mul, Fma, Load, Store, LaneSum, ReduceStore,
+using KernelNode = std::variant<Comment, IntLet, IntSet, IntLoad, IntMin, IntPut, IntGet, For, If, Move, Mul, Fma, Load, Store, LaneSum, LaneGet, SpreadSums, ReduceStore,
                                 Prefetch, CopyLanes, RingBegin, StageFill, AsyncCopy, StageCommit, StageWait, StageNext, WindowOpen,
                                 WindowRead, PartOfEdges, RangeNumber, BulkReduce, BulkEnd, ZerosReady, TileProduct, EdgeProduct, SyncWarp>;
 struct KernelStatement {

@@ -46,6 +46,10 @@ class Printer {
     void operator()(const Load& s) { registers(s.dst), text(" = "), access(s.from, s.dst.size()), text(s.again ? " again" : ""); }
     void operator()(const Store& s) { access(s.to, s.src.size()), mode(s.mode), registers(s.src); }
     void operator()(const LaneSum& s) { registers(s.dst), text(" = lane_sum("), registers(s.src), text(")"); }
+    void operator()(const LaneGet& s) { registers(s.dst), text(" = "), registers(s.src), affine(" of lane ", s.lane); }
+    void operator()(const SpreadSums& s) {
+        reg(s.dst), text(" += spread_sums("), registers(s.src), affine(") from lane ", s.first);
+    }
     void operator()(const ReduceStore& s) {
         access(s.to, s.src.size()), mode(s.mode), text("lane_sum("), registers(s.src), text(")");
     }

@@ -39,6 +39,8 @@ class TaskVerifier {
     void operator()(const Load&);
     void operator()(const Store&);
     void operator()(const LaneSum&);
+    void operator()(const LaneGet&);
+    void operator()(const SpreadSums&);
     void operator()(const ReduceStore&);
     void operator()(const Prefetch&);
     void operator()(const CopyLanes&);

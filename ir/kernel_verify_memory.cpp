@@ -92,6 +92,24 @@ void TaskVerifier::operator()(const LaneSum& s) {
     }
 }
 
+void TaskVerifier::operator()(const LaneGet& s) {
+    require(kernel_.target.platform == Platform::cuda, "only lanes of a GPU read each other's registers");
+    read_all(s.src), read(s.lane);
+    require(s.dst.size() == s.src.size(), "a lane's numbers need a register for each register");
+    for (const RegId id : s.dst) {
+        write_register(id);
+        require(uniform(id), "what all lanes read of one is uniform");
+    }
+}
+
+void TaskVerifier::operator()(const SpreadSums& s) {
+    require(kernel_.target.platform == Platform::cuda, "only lanes of a GPU read each other's registers");
+    read_all(s.src), read(s.first);
+    read_register(s.dst);
+    require(!uniform(s.dst), "sums are spread over the lanes of a register");
+    require(s.src.size() <= static_cast<std::size_t>(kernel_.lanes), "no more sums than lanes are spread");
+}
+
 void TaskVerifier::operator()(const ReduceStore& s) {
     read_all(s.src);
     check_access(s.to, s.src.size(), true);

@@ -40,6 +40,7 @@ OrderedJson task_json(const Task& task) {
                      {"channel_end", task.channel_end},
                      {"loops", std::move(loops)}};
     if (task.kernel > 0) json["kernel"] = task.kernel;
+    if (task.spread_axis >= 0) json["spread_axis"] = task.spread_axis, json["spread_rows"] = task.spread_rows;
     return json;
 }
 
@@ -50,7 +51,10 @@ std::string task_text(const Task& task) {
                                                  : fmt::format("lanes over axis {} channels [{}, {}), {} a lane", task.lane_axis,
                                                                task.channel_begin, task.channel_end, task.channels_per_lane);
     const std::string kernel = task.kernel > 0 ? fmt::format("; kernel {}", task.kernel) : "";
-    return fmt::format("task: paths {}; {}; loops {}{}\n", fmt::join(task.paths, " "), lanes, loops.empty() ? "none" : loops, kernel);
+    const std::string spread =
+        task.spread_axis >= 0 ? fmt::format("; axis {} over the lanes, {} sums together", task.spread_axis, task.spread_rows) : "";
+    return fmt::format("task: paths {}; {}; loops {}{}{}\n", fmt::join(task.paths, " "), lanes, loops.empty() ? "none" : loops, spread,
+                       kernel);
 }
 
 /// One object of the file. Every key that is asked for is known; finish() refuses the others.
@@ -145,6 +149,8 @@ Task parse_task(const Json& json, const std::string& where) {
     object.integer("channel_begin", task.channel_begin, 0, limits::max_row_width.value);
     object.integer("channel_end", task.channel_end, 1, limits::max_row_width.value);
     object.integer("kernel", task.kernel, 0, most_kernels - 1);
+    object.integer("spread_axis", task.spread_axis, -1, most_axes);
+    object.integer("spread_rows", task.spread_rows, 1, 32);
     for (const Json& loop : object.list("loops")) task.loops.push_back(parse_loop(loop, object.name_of("loops")));
     object.finish();
     if (task.channel_end <= task.channel_begin) user_error("{}: channel_end must be above channel_begin", where);

@@ -26,6 +26,10 @@ struct Task {
     int channels_per_lane = 1;
     std::int64_t channel_begin = 0, channel_end = 1;  ///< range of the lane axis; the last chunk may be ragged
     std::vector<Loop> loops;
+    /// Class of a serial axis, innermost loop, whose own values (those without the lane axis) have it over the lanes outside of that loop: a
+    /// step of the loop gets its numbers from a lane, and sums over lanes of `spread_rows` steps are made together. -1: none. On GPUs.
+    int spread_axis = -1;
+    int spread_rows = 16;
     int kernel = 0;  ///< the one of the request's kernels that it is part of
     friend bool operator==(const Task&, const Task&) = default;
 };

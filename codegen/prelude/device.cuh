@@ -135,6 +135,35 @@ __device__ __forceinline__ void reduce(T (&v)[n], int lane, Put put) {
     if (slot.holds) put(slot.index, v[0]);
 }
 
+// Adds the sum of v[k] over the lanes to `to` of lane first + k, a multiple of n rounded up to a power of two. In step s = 1, 2, 4, ...
+// lanes with bit s take over the odd ones of the values that are left, so that value k ends in the lanes that end in k.
+template <int n, int step, class T>
+__device__ __forceinline__ void pair_up(T* v, int lane) {
+    if constexpr (n == 1) {
+#pragma unroll
+        for (int s = step; s < 32; s *= 2) v[0] += __shfl_xor_sync(everyone, v[0], s);
+    } else {
+        const bool odd = (lane & step) != 0;
+#pragma unroll
+        for (int k = 0; k < (n + 1) / 2; ++k) {
+            const T next = 2 * k + 1 < n ? v[2 * k + 1] : T(0);
+            const T given = odd ? v[2 * k] : next;
+            v[k] = (odd ? next : v[2 * k]) + __shfl_xor_sync(everyone, given, step);
+        }
+        pair_up<(n + 1) / 2, 2 * step>(v, lane);
+    }
+}
+template <int n, class T>
+__device__ __forceinline__ void spread_sums(T& to, T (&v)[n], int lane, int first) {
+    static_assert(n <= 32, "the sums fit into the lanes");
+    pair_up<n, 1>(v, lane);
+    if (static_cast<u32>(lane - first) < n) to += v[0];
+}
+template <class T>
+__device__ __forceinline__ T of_lane(T v, int lane) {
+    return __shfl_sync(everyone, v, lane);
+}
+
 // The same through shared memory: every lane writes its values as a row, then adds up part of a column. Fewer instructions than
 // exchanging halves where there are many sums, and no chain of shuffles. Rows are an odd number of 16-byte units apart.
 template <int n, class T, class Put>
