@@ -126,6 +126,13 @@ class OpenEquivariance(Library):
     def __call__(self, x, y, w):
         return self.tp(x, y, w, self.graph.receiver, self.graph.sender, *self.extra)
 
+    # Matrices of weights are transposed and paths sorted there.
+    def to_own(self, name, tensor):
+        return self.tp.reorder_weights_from_e3nn(tensor, has_batch_dim=True) if name[-1] == "w" else tensor
+
+    def from_own(self, name, tensor):
+        return self.tp.reorder_weights_to_e3nn(tensor, has_batch_dim=True) if name[-1] == "w" else tensor
+
 
 class OpenEquivarianceDeterministic(OpenEquivariance):
     name, deterministic = "OpenEquivariance det", True

@@ -1,6 +1,7 @@
 // Faults of schedules that come from a file.
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include <doctest/doctest.h>
 
@@ -47,4 +48,26 @@ TEST_CASE("a schedule from a file must compute every channel of every path once"
     CHECK(complaint_after([](Schedule& s) { s.tasks[0].lane_axis = 1; }) == "schedule task 0: lane_axis = 1, but its paths have 1 axes");
     CHECK(complaint_after([](Schedule& s) { s.tasks[0].lane_axis = -1; }) ==
           "schedule task 0: loops: axis 0 is not the lane axis and needs a loop");
+}
+
+TEST_CASE("an axis is spread over the lanes only where a loop over it can do") {
+    const Problem problem = parse_problem(R"({"irreps_in1": "10x1o", "irreps_in2": "1o", "irreps_out": "40x0e", "convolution": true,
+        "shared_weights": false, "instructions": [[0, 0, 0, "uvw", true]]})");
+    const auto complaint = [&](const char* name, const std::function<void(Task&)>& edit) {
+        const Target target = std::string_view(name).starts_with("sm_") ? cuda_target(name) : cpu_target(name);
+        LoweringOptions options;
+        options.schedule = lower(problem, {1, {}, {}}, target, {}).schedule;
+        edit(options.schedule->tasks.at(0));
+        try {
+            lower(problem, {1, {}, {}}, target, options);
+        } catch (const UserError& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    CHECK(complaint("sm_90a", [](Task& t) { t.spread_rows = 3; }) == "");
+    CHECK(complaint("sm_90a", [](Task& t) { t.spread_axis = t.lane_axis; }) ==
+          "schedule task 0: spread_axis = 1: the innermost loop must be its own, and the lanes have another axis");
+    CHECK(complaint("x86-64-v3", [](Task& t) { t.spread_axis = 0; }) ==
+          "schedule task 0: spread_axis = 0: only lanes of a GPU read each other's registers");
 }

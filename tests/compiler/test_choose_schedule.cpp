@@ -76,3 +76,14 @@ TEST_CASE("on GPUs a task alone writes the rows of a batch") {
     CHECK_FALSE(adds(kernel(uvuv, 0), "z"));
     CHECK(adds(kernel(uuu, 1), "d_w"));  // Once a warp, after its rows.
 }
+
+TEST_CASE("on GPUs rows of an edge's matrix of weights share what products cost") {
+    const auto text = [](const std::string& convolution) {
+        const Problem problem = parse_problem(R"({"irreps_in1": "40x1o", "irreps_in2": "1o", "irreps_out": "10x0e", "shared_weights": false,
+            "instructions": [[0, 0, 0, "uvw", true]], "convolution": )" + convolution + "}");
+        return to_string(lower(problem, {1, {}, {}}, cuda_target("sm_90a"), {}).kernels.at(0));
+    };
+    CHECK(text("true").find(" += spread_sums(") != std::string::npos);
+    CHECK(text("true").find("lane_sum(d_r") == std::string::npos);
+    CHECK(text("false").find("spread_sums") == std::string::npos);
+}

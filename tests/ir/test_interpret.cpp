@@ -109,6 +109,21 @@ TEST_CASE("interpret: sums over lanes") {
           Floats{44});
 }
 
+TEST_CASE("interpret: sums are spread over the lanes, and all lanes read what one has") {
+    const auto run = [](std::int64_t first) {
+        KernelBuilder b;
+        const BufferId x = b.input("x"), out = b.output("out");
+        const RegId a = b.reg("a"), c = b.reg("c"), d = b.reg("d"), u = b.uniform("u");
+        b.then(Load{{a, c}, b.global(x, 0, 1, 4)}, Move{d, 100.0}, SpreadSums{d, {a, c}, Affine(first)}, LaneGet{{u}, {d}, Affine(first + 1)},
+               Store{b.global(out, 0), {d}, StoreMode::store}, Store{b.global(out, 4, 0), {u}, StoreMode::store});
+        return Launch(1).floats(count_up(8)).floats(Floats(5)).run(b.kernel).floats_of(1);
+    };
+    CHECK(run(0) == Floats{106, 122, 100, 100, 122});
+    CHECK(run(2) == Floats{100, 100, 106, 122, 122});
+    CHECK_THROWS_WITH_AS(run(1), doctest::Contains("2 sums are not spread from lane 1 on"), InternalError);
+    CHECK_THROWS_WITH_AS(run(4), doctest::Contains("2 sums are not spread from lane 4 on"), InternalError);
+}
+
 TEST_CASE("interpret: sums over lanes add in the order of a butterfly") {
     KernelBuilder b(32);
     const BufferId x = b.input("x"), out = b.output("out");

@@ -83,6 +83,7 @@ KernelBuilder every_construct() {
     For dealt{k, Affine(0), Affine(2), 1, block(WindowRead{0, s, times(k, 1)}, AsyncCopy{ring, times(k, 8), x, times(s, 8), 8, false, 4})};
     dealt.teams = 2;
     b.then(std::move(dealt));
+    b.then(LaneGet{{u, v}, {a, c}, times(int_chunk, 2)}, SpreadSums{a, {a, c}, times(int_chunk, 2)});
     b.then(LaneSum{{u}, {a}}, Store{b.global(out, times(e, 8), 2), {a, c}, StoreMode::store},
            Store{b.global(out, times(e, 8), 0), {u}, StoreMode::add}, SyncWarp{},
            ReduceStore{b.global(grad, times(s, 8), 0), {a, c}, StoreMode::atomic},
@@ -150,6 +151,8 @@ task t, 2 chunks
     let s = window 0 at k
     async shared ring[8*k] = x[8*s], 8 by 4
   }
+  u, v = a, c of lane 2*chunk
+  a += spread_sums(a, c) from lane 2*chunk
   u = lane_sum(a)
   out[8*e; 2 lane; 1 k] = a, c
   out[8*e] += u
@@ -242,6 +245,11 @@ TEST_CASE("kernel: verify refuses registers that are not there") {
     CHECK_REFUSED("a uniform register is computed from one that is not", (Mul{s.u, s.a, 2.0}));
     CHECK_REFUSED("a sum over lanes is uniform", (LaneSum{{s.c}, {s.a}}));
     CHECK_REFUSED("a sum over lanes needs a register for each register", (LaneSum{{s.u}, {s.a, s.a}}));
+    CHECK_REFUSED("what all lanes read of one is uniform", (LaneGet{{s.c}, {s.a}, 0}));
+    CHECK_REFUSED("a lane's numbers need a register for each register", (LaneGet{{s.u}, {s.a, s.a}, 0}));
+    CHECK_REFUSED("register c is read before it is assigned", (SpreadSums{s.c, {s.a}, 0}));
+    CHECK_REFUSED("sums are spread over the lanes of a register", (Move{s.u, 0.0}), (SpreadSums{s.u, {s.a}, 0}));
+    CHECK_REFUSED("no more sums than lanes are spread", (SpreadSums{s.a, {s.a, s.a, s.a, s.a, s.a}, 0}));
     CHECK_REFUSED("no registers", (Load{{}, s.b.global(s.x, 0)}));
     CHECK_REFUSED("uniform registers and others in one access", (Load{{s.c, s.u}, s.b.global(s.x, 0, 0)}));
     CHECK_REFUSED("uniform registers need an address that does not depend on the lane", (Load{{s.u}, s.b.global(s.x, 0)}));
