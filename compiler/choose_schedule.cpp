@@ -18,9 +18,6 @@ namespace {
 /// Registers that all channels of a lane may make in a task with serial axes on a CPU: what does not fit is in the nearest cache.
 constexpr std::int64_t cpu_serial_registers = 128;
 
-/// Warps a multiprocessor of kernels that stream matrices of weights.
-constexpr int warps_of_matrices = 32;
-
 /// A convolution that reads a row of weights an edge, which no cache holds.
 bool reads_weights_of_edges(const EdgeProgram& program) {
     const OperandId w = program.find_operand("w");
@@ -53,7 +50,7 @@ class Scheduler {
         schedule_.sums_through_shared = staged && knobs_.sums_through_shared;
         schedule_.bulk_reduce = staged && target_.copy == CopyMechanism::barrier;
         for (const PathGroup& group : groups()) add_group(group);
-        if (only_reads_matrices()) schedule_.min_blocks = warps_of_matrices / schedule_.warps_per_block;
+        if (only_reads_matrices()) schedule_.min_blocks = std::max(1, knobs_.matrix_warps / schedule_.warps_per_block);
         share_out(sort_by_cost());
         schedule_.reason = reason();
         return std::move(schedule_);
@@ -319,11 +316,11 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     }
     // Measured on an H200 over the layers of docs/performance.md: one choice an order that is near the best for all of them.
     struct Choice {
-        int register_budget, stages, stage_bytes, min_blocks, rows_per_warp;
+        int register_budget, stages, stage_bytes, min_blocks, matrix_warps, rows_per_warp;
         bool sums_through_shared;
     };
     constexpr Choice choices[] = {
-        {190, 2, 9216, 3, 2, false}, {150, 2, 4608, 3, 1, true}, {230, 2, 8192, 1, 1, false}, {230, 2, 8192, 1, 1, false}};
+        {190, 2, 9216, 3, 32, 2, false}, {150, 2, 4608, 3, 24, 1, true}, {230, 2, 8192, 1, 16, 1, false}, {230, 2, 8192, 1, 16, 1, false}};
     const Choice& row = choices[request.order];
     knobs.register_budget = compute == DType::float32 ? row.register_budget : row.register_budget / 2;
     if (request.order >= 2) knobs.split_extent = 256;
@@ -333,6 +330,7 @@ ScheduleKnobs default_knobs(const Target& target, const Request& request, DType 
     knobs.sums_through_shared = row.sums_through_shared;
     knobs.stage_bytes = row.stage_bytes;
     knobs.min_blocks = row.min_blocks;
+    knobs.matrix_warps = row.matrix_warps;
     knobs.rows_per_warp = row.rows_per_warp;
     if (request.order >= 2 && size != SizeClass::large) {
         // More and smaller tasks end more evenly; what they compute twice costs more than that where the device is full.

@@ -25,6 +25,7 @@ struct ScheduleKnobs {
     std::int64_t stage_bytes = 0;  ///< as in Ring
     int warps_per_block = 4;
     int min_blocks = 1;
+    int matrix_warps = 32;         ///< warps a multiprocessor of kernels that stream matrices of weights, instead of min_blocks
     int rows_per_warp = 1;
     int prefetch = 0;              ///< edges
     std::int64_t tile_bytes = 0;   ///< on CPUs, of the weights of a tile and of their derivatives together; 0: no tile

@@ -28,6 +28,7 @@ ScheduleKnobs parse_knobs(const std::string& text) {
         get("stage_bytes", k.stage_bytes);
         get("warps_per_block", k.warps_per_block);
         get("min_blocks", k.min_blocks);
+        get("matrix_warps", k.matrix_warps);
         get("rows_per_warp", k.rows_per_warp);
         get("prefetch", k.prefetch);
         get("tile_bytes", k.tile_bytes);
@@ -52,8 +53,8 @@ std::string_view to_string(SizeClass size) {
 
 std::string to_json(const ScheduleKnobs& k) {
     // Names every member: a new knob does not compile until it is written, read and thereby part of every key.
-    const auto [channels, registers, split, operations, kernel, staged, sums, stages, bytes, warps, blocks, rows, prefetch, tile_bytes,
-                tile_edges, tile_columns] = k;
+    const auto [channels, registers, split, operations, kernel, staged, sums, stages, bytes, warps, blocks, matrix_warps, rows, prefetch,
+                tile_bytes, tile_edges, tile_columns] = k;
     return nlohmann::ordered_json{{"max_channels_per_lane", channels},
                                   {"register_budget", registers},
                                   {"split_extent", split},
@@ -65,6 +66,7 @@ std::string to_json(const ScheduleKnobs& k) {
                                   {"stage_bytes", bytes},
                                   {"warps_per_block", warps},
                                   {"min_blocks", blocks},
+                                  {"matrix_warps", matrix_warps},
                                   {"rows_per_warp", rows},
                                   {"prefetch", prefetch},
                                   {"tile_bytes", tile_bytes},

@@ -60,12 +60,14 @@ std::vector<ScheduleKnobs> neighbours(const ScheduleKnobs& start, bool wide) {
     all.back().warps_per_block = std::min(16, start.warps_per_block * start.min_blocks);
     all.back().min_blocks = 1;
     vary(&ScheduleKnobs::prefetch, 0, start.prefetch + 4);
+    if (!wide) vary(&ScheduleKnobs::matrix_warps, 16, 24, 32, 48);  // instead of blocks
     return all;
 }
 
 std::string text_of(const ScheduleKnobs& k) {
-    return fmt::format("channels {} registers {}{} stages {} x {} B warps {} blocks {} rows {}", k.max_channels_per_lane,
-                       k.register_budget, k.sums_through_shared ? " shared sums" : "", k.stages, k.stage_bytes, k.warps_per_block, k.min_blocks, k.rows_per_warp);
+    return fmt::format("channels {} registers {}{} stages {} x {} B warps {} blocks {} (matrices: {} warps) rows {}",
+                       k.max_channels_per_lane, k.register_budget, k.sums_through_shared ? " shared sums" : "", k.stages, k.stage_bytes,
+                       k.warps_per_block, k.min_blocks, k.matrix_warps, k.rows_per_warp);
 }
 
 /// Those whose kernels differ.
