@@ -61,7 +61,8 @@ class Factorizer {
             if (!add_to_weights(term)) paths.push_back(uses_of(term));
         }
         if (by_products()) {
-            for (const PathUses& p : paths) collect_products(p);
+            for (const PathUses& p : paths)
+                if (!scales_a_number(p)) collect_products(p);
         }
         for (const PathUses& p : paths) emit_path(p);
         return std::move(out_);
@@ -193,7 +194,27 @@ class Factorizer {
         }
     }
 
+    /// A weight of the path's own times the only component of x or y, which all other components share: z_k += (w x_0) y_k.
+    bool scales_a_number(const PathUses& p) const {
+        if (factoring_ != Factoring::merged || order_ > 0 || !p.w || value(*p.w).row != Row::edge) return false;
+        const auto& terms = p.path->coefficients;
+        const bool single = value(p.x).components == 1 || value(p.y).components == 1;
+        const bool equal = std::ranges::all_of(terms, [&](const Coefficient& c) { return c.value == terms.front().value; });
+        return single && terms.size() > 1 && equal && merged(p.w->labels, "") == merged(p.x.labels, p.y.labels);
+    }
+
+    void emit_scaled_number(const PathUses& p) {
+        const bool of_x = value(p.x).components == 1;
+        const Use &number = of_x ? p.x : p.y, &others = of_x ? p.y : p.x;
+        const Use scaled{add_value(fmt::format("s{}", p.id), value(*p.w).extents, 1, Row::edge), p.w->labels};
+        emit(p.id, scaled, *p.w, number, {{0, 0, 0, p.path->coefficients.front().value}});
+        std::vector<Entry> entries;
+        for (const Coefficient& c : p.path->coefficients) entries.push_back({c.k, 0, of_x ? c.j : c.i, 1.0});
+        emit(p.id, p.z, scaled, others, std::move(entries));
+    }
+
     void emit_products_path(const PathUses& p) {
+        if (scales_a_number(p)) return emit_scaled_number(p);
         Products& products = products_of(p);
         const std::string labels = merged(p.x.labels, p.y.labels);
         if (products.value < 0) emit_products(p, products, labels);

@@ -10,7 +10,8 @@ namespace flashtp {
 
 /// The order in which a path z = sum C_ijk w x_i y_j is evaluated.
 enum class Factoring {
-    merged,         ///< as products, where pairs of products and scales of rows that coefficients share are taken out
+    merged,         ///< as products, where pairs of products and scales of rows that coefficients share are taken out; forward,
+                    ///< the only component of x or y takes the weight first: z_k += (w x_0) y_k
     products,       ///< p_ij = x_i y_j;        r_k = C_ijk p_ij;     z_k += w r_k
     coefficients,   ///< M_ik = C_ijk y_j;      r_k = M_ik x_i;       z_k += w r_k
     weights_first,  ///< M_ik = C_ijk y_j;      s_i = w x_i;          z_k += M_ik s_i

@@ -34,10 +34,10 @@ std::pair<bool, bool> TaskLowering::addressed_rows(const std::vector<int>& state
 void TaskLowering::edge_rows(const std::vector<int>& statements, IntId position, Block& block) {
     const auto [sender, edge] = addressed_rows(statements);
     if (edge && !uses_ring()) emit(block, IntLoad{edge_, buffers_.edge(), Affine::of(position), true});
-    if (edge && uses_ring()) emit(block, IntGet{edge_, ring_buffer_, ring_slot() + Affine(ring_.edge_at)});
+    if (edge && uses_ring()) emit(block, IntGet{edge_, ring_buffer_, of_edge(slot_, ring_.edge_elements) + Affine(ring_.edge_at)});
     if (!sender) return;
     sender_ = builder_.new_int("s");
-    if (uses_ring()) return emit(block, IntGet{sender_, ring_buffer_, ring_slot() + Affine(ring_.sender_at)});
+    if (uses_ring()) return emit(block, IntGet{sender_, ring_buffer_, of_edge(slot_, ring_.edge_elements) + Affine(ring_.sender_at)});
     emit(block, IntLoad{sender_, buffers_.sender(), Affine::of(position)});
 }
 
@@ -124,7 +124,7 @@ void TaskLowering::load(ValueId value, int copy, Block& block) {
 Access TaskLowering::ring_access(const RingPlace& place, ValueId value, int copy) const {
     const std::optional<DType> storage = program_.operands[program_.values[value].binding->operand].storage;
     const auto in_a_word = static_cast<std::int64_t>(size_of(compute_) / size_of(storage.value_or(compute_)));
-    Access at = shared_access(ring_buffer_, Affine::of(slot_, ring_.edge_elements * in_a_word), place, value, copy);
+    Access at = shared_access(ring_buffer_, of_edge(slot_, ring_.edge_elements * in_a_word), place, value, copy);
     at.stored = storage;
     return at;
 }

@@ -140,24 +140,51 @@ void TaskLowering::copy_rows(const RingRows& rows, const Affine& slot, Block& bl
     }
 }
 
-Affine TaskLowering::ring_slot() const { return Affine::of(slot_, ring_.edge_elements); }
+// The edges of a receiver, as many at a time as are left of a stage: what an edge would ask is asked once for all of them, and inside the
+// loop over them addresses only advance.
+void TaskLowering::stage_loop(int depth, const std::vector<int>& statements, Block& block) {
+    const IntId first = builder_.new_int("first"), stop = builder_.new_int("stop");
+    const Affine stage_first = Affine::of(position_) + Affine::of(slot_, -1) + Affine::of(stage_, stage_edges_);
+    For stages{first, stage_first, Affine::of(last_of_receiver_), stage_edges_, {}};
+    emit(stages.body, IntMin{stop, Affine::of(first) + Affine(stage_edges_), Affine::of(last_of_receiver_)});
+    if (tiled()) enter_tile(position_, stages.body);
+    const Affine count = Affine::of(stop) + Affine::of(position_, -1);
+    ahead_ = builder_.new_int("ahead");
+    edge_position_ = builder_.new_int("p");
+    For edges{ahead_, Affine(0), count, 1, {}};
+    emit(edges.body, IntLet{edge_position_, Affine::of(position_) + Affine::of(ahead_)});
+    edge_rows(statements, edge_position_, edges.body);
+    region(depth + 1, statements, edges.body);
+    emit(stages.body, std::move(edges));
+    if (tiled()) count_rows(count, stages.body);
+    leave_slots(count, Affine::of(stop), stages.body);
+    if (tiled()) leave_tile(stages.body);
+    emit(stages.body, IntSet{position_, Affine::of(stop)});
+    emit(block, std::move(stages));
+}
 
-// After an edge. Its values were read where they were used; once all edges of the stage are done it is filled again, with the edges
-// that follow those of the other stages.
-void TaskLowering::leave_slot(IntId position, Block& block) {
+/// Of the edge at hand, in a place where `first` is that of the first edge of those a loop is at.
+Affine TaskLowering::of_edge(IntId first, std::int64_t pitch) const {
+    const Affine place = Affine::of(first, pitch);
+    return walks_stages() ? place + Affine::of(ahead_, pitch) : place;
+}
+
+// After edges; `next_edge` is the position of the next one. Their values were read where they were used; once all edges of the stage are
+// done it is filled again, with the edges that follow those of the other stages.
+void TaskLowering::leave_slots(const Affine& count, const Affine& next_edge, Block& block) {
     const bool single = stage_edges_ == 1;
-    if (!single) emit(block, IntSet{slot_, Affine::of(slot_) + Affine(1)});
+    if (!single) emit(block, IntSet{slot_, Affine::of(slot_) + count});
     If used_up{Affine::of(stage_, stage_edges_) + Affine(stage_edges_ - 1), Affine::of(slot_), {}};
     Block& next = single ? block : used_up.body;
     // With several edges a stage, a bulk reduction ends every edge with a SyncWarp.
     if (single || reduced_.empty()) emit(next, SyncWarp{});
-    const Affine first = Affine::of(position) + Affine(1 + (schedule_.ring.stages - 1) * stage_edges_);
+    const Affine first = next_edge + Affine((schedule_.ring.stages - 1) * stage_edges_);
     fill_stage(stage_, first, next, [&](Block& inner) { fill_next_tile(first, inner); });
     // With one stage its numbers are read at once; otherwise other stages' edges, and a SyncWarp, come in between.
     if (schedule_.ring.stages == 1) emit(next, SyncWarp{});
     emit(next, StageNext{stage_, phase_});
     if (!single) emit(next, IntSet{slot_, Affine::of(stage_, stage_edges_)});
-    wait_stage(Affine::of(position) + Affine(1), next);
+    wait_stage(next_edge, next);
     if (!single) emit(block, std::move(used_up));
 }
 

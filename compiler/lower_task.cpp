@@ -211,13 +211,15 @@ void TaskLowering::edge_loop(int depth, const std::vector<int>& statements, Bloc
         region(depth + 1, statements, rows.body);
         return emit(block, std::move(rows));
     }
+    if (walks_stages()) return stage_loop(depth, statements, block);
     const IntId position = edge_position_ = builder_.new_int("p");
     For edges{position, Affine::of(position_), Affine::of(last_of_receiver_), 1, {}};
     edge_rows(statements, position, edges.body);
     if (schedule_.prefetch > 0) prefetch_rows(statements, Affine::of(position), Affine::of(last_) + Affine(-1), edges.body);
     if (tiled()) enter_tile(position, edges.body);
     region(depth + 1, statements, edges.body);
-    if (uses_ring()) leave_slot(position, edges.body);
+    if (tiled()) count_rows(Affine(1), edges.body);
+    if (uses_ring()) leave_slots(Affine(1), Affine::of(position) + Affine(1), edges.body);
     if (tiled()) leave_tile(edges.body);
     emit(block, std::move(edges));
 }

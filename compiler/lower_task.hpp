@@ -44,7 +44,7 @@ struct TilePlan {
     SharedId weights = -1, rows = -1;
     std::map<std::int64_t, std::int64_t> columns;  ///< of a value's first channel, by its place in the operand's row
     std::int64_t pitch = 0, row_pitch = 0;         ///< of weights, and of the layer's rows
-    IntId row = -1;                                ///< of the edge at hand
+    IntId row = -1;                                ///< of the edge at hand; of the first of those that a stage_loop is at
 };
 
 /// How the outputs of a task leave it.
@@ -160,8 +160,10 @@ class TaskLowering {
         IntId sender, edge;
     };
     void copy_rows(const RingRows&, const Affine& slot, Block& block);
-    Affine ring_slot() const;
-    void leave_slot(IntId position, Block& block);
+    bool walks_stages() const { return uses_ring() && stage_edges_ > 1; }
+    void stage_loop(int depth, const std::vector<int>& statements, Block& block);
+    Affine of_edge(IntId first, std::int64_t pitch) const;
+    void leave_slots(const Affine& count, const Affine& next_edge, Block& block);
     bool in_ring(ValueId value) const { return ring_.find(value) != nullptr; }
 
     // lower_tile.cpp
@@ -178,6 +180,7 @@ class TaskLowering {
     void fill_next_tile(const Affine& first, Block& block);
     void enter_tile(IntId position, Block& block);
     void leave_tile(Block& block);
+    void count_rows(const Affine& count, Block& block);
     Affine edges_left(const Affine& first) const;
 
     // lower_prefetch.cpp
@@ -213,6 +216,7 @@ class TaskLowering {
     Uses uses_;
 
     IntId channel_ = -1, receiver_ = -1, position_ = -1, edge_position_ = -1, edge_ = -1, sender_ = -1, last_of_receiver_ = -1, range_ = -1;
+    IntId ahead_ = -1;  ///< edges of a stage_loop before the one at hand
     std::map<int, IntId> axis_;          // loop variable of an axis class
 
     const TileTerm* term_;  ///< what makes the weights, where they have a tile

@@ -71,7 +71,7 @@ void TaskLowering::add_matrix() {
 Access TaskLowering::tile_access(ValueId value, int copy) const {
     const Binding& binding = *program_.values[value].binding;
     const RingPlace place{tile_.columns.at(binding.view.offset), 1, 1};
-    return shared_access(tile_.weights, Affine::of(tile_.row, tile_.pitch), place, value, copy);
+    return shared_access(tile_.weights, of_edge(tile_.row, tile_.pitch), place, value, copy);
 }
 
 void TaskLowering::begin_tile(const Affine& first, const Affine& last, Block& block) {
@@ -95,9 +95,9 @@ void TaskLowering::fill_tile(const Affine& first, Block& block) {
     emit(block, std::move(edges));
 }
 
-/// Of a stage that is filled after the edge at hand: whether a tile begins in it.
+/// Of a stage that is filled when so many rows of the tile are counted: whether a tile begins in it.
 void TaskLowering::fill_next_tile(const Affine& first, Block& block) {
-    const std::int64_t ahead = edges_done_with() - 1;
+    const std::int64_t ahead = edges_done_with();
     If not_before{Affine(ahead - 1), Affine::of(tile_.row), {}}, not_after{Affine::of(tile_.row), Affine(ahead + 1), {}};
     fill_tile(first, not_after.body);
     emit(not_before.body, std::move(not_after));
@@ -114,8 +114,9 @@ void TaskLowering::enter_tile(IntId position, Block& block) {
     emit(block, std::move(first));
 }
 
+void TaskLowering::count_rows(const Affine& count, Block& block) { emit(block, IntSet{tile_.row, Affine::of(tile_.row) + count}); }
+
 void TaskLowering::leave_tile(Block& block) {
-    emit(block, IntSet{tile_.row, Affine::of(tile_.row) + Affine(1)});
     If over{Affine(schedule_.tile_edges - 1), Affine::of(tile_.row), {}};
     emit(over.body, IntSet{tile_.row, Affine(0)});
     emit(block, std::move(over));

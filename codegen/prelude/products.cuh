@@ -238,9 +238,10 @@ __device__ __forceinline__ void multiply_fragments(float (&sum)[together][blocks
     }
 }
 
-// put(r, c, v) for every pair of results c, c + 1 of row r that the lane has.
+// put(r, c, n, v) for every pair of results that the lane has: row r and columns c + n on, beyond the lane's first ones. Of these numbers
+// only c is not known to the compiler.
 template <class M, int together, int blocks, int steps, class Put>
-__device__ __forceinline__ void multiply_and_put(const TileRows<blocks, steps>& rows, u32 pieces, int c, int lane, Put put) {
+__device__ __forceinline__ void multiply_and_put(const TileRows<blocks, steps>& rows, u32 pieces, int c, Put put) {
     float sum[together][blocks][4] = {};
     multiply_fragments<M, false, false>(sum, rows, pieces, c);
 #pragma unroll
@@ -250,8 +251,7 @@ __device__ __forceinline__ void multiply_and_put(const TileRows<blocks, steps>& 
 #pragma unroll
             for (int row = 0; row < 2; ++row) {
                 const float back = rows.back[block][row];
-                put(16 * block + 8 * row + lane / 4, c + 8 * n + lane % 4 * 2,
-                    float2{sum[n][block][2 * row] * back, sum[n][block][2 * row + 1] * back});
+                put(16 * block + 8 * row, c, 8 * n, float2{sum[n][block][2 * row] * back, sum[n][block][2 * row + 1] * back});
             }
 }
 
@@ -262,8 +262,8 @@ __device__ __forceinline__ void multiply_all(const TileRows<blocks, steps>& rows
     constexpr int left = M::width / 8 % together, whole = M::width - 8 * left;
     const u32 pieces = shared_address(matrix) + lane / 16 * M::low + (lane % 8 * M::pitch + first + lane / 8 % 2 * 8) * 2;
 #pragma unroll 1
-    for (int c = 0; c < whole; c += 8 * together) multiply_and_put<M, together>(rows, pieces, c, lane, put);
-    if constexpr (left > 0) multiply_and_put<M, left>(rows, pieces, whole, lane, put);
+    for (int c = 0; c < whole; c += 8 * together) multiply_and_put<M, together>(rows, pieces, c, put);
+    if constexpr (left > 0) multiply_and_put<M, left>(rows, pieces, whole, put);
 }
 
 template <class M>
@@ -289,11 +289,12 @@ __device__ __forceinline__ void multiply_from(float* to, const float* from, cons
         rows.halve(block, numbers, exponent_of<M>(matrix), factor);
     }
     __syncwarp();  // `to` may lie over `from`
-    multiply_all<M, 4, first>(rows, matrix, lane, [&](int r, int c, float2 v) {
-        float2* const at = reinterpret_cast<float2*>(to + r * to_pitch + c);
+    float* const own = to + lane / 4 * to_pitch + lane % 4 * 2;
+    multiply_all<M, 4, first>(rows, matrix, lane, [&](int r, int c, int n, float2 v) {
+        float2* const at = reinterpret_cast<float2*>(own + c + (r * to_pitch + n));
         float2 more = {0, 0};
         if constexpr (add) more = *at;
-        if constexpr (with_bias) more = bias_of<M>(matrix, c);
+        if constexpr (with_bias) more = bias_of<M>(matrix, c + n + lane % 4 * 2);
         if constexpr (add || with_bias) v.x += more.x, v.y += more.y;
         *at = v;
     });

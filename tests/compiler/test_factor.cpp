@@ -143,6 +143,22 @@ TEST_CASE("a weight comes first only where it has rows of edges and no axis of i
     CHECK(weighted_inputs(uvu, Factoring::weights_first) == 0);
 }
 
+TEST_CASE("forward, a weight scales the only component of x or y, not each of the others") {
+    Problem problem;
+    problem.irreps_in1 = Irreps::parse("8x0e+8x1o");
+    problem.irreps_in2 = Irreps::parse("0e+1o");
+    problem.irreps_out = Irreps::parse("8x1o");
+    problem.instructions = {{0, 1, 0, ConnectionMode::uvu, true, 1}, {1, 0, 0, ConnectionMode::uvu, true, 1}};
+    const auto scaled = [&](int order) { return names_starting_with(factor(expand_paths(problem), Factoring::merged, order), "s").size(); };
+    CHECK(scaled(0) == 2);
+    CHECK(scaled(1) == 0);  // d_w would need the products all the same
+    const auto operations = [&](Factoring factoring) { return count_operations(factor(expand_paths(problem), factoring)).channel; };
+    CHECK(operations(Factoring::merged) == 8 * 2 * (2 + 3));
+    CHECK(operations(Factoring::merged) < operations(Factoring::products));
+    problem.shared_weights = true;
+    CHECK(scaled(0) == 0);
+}
+
 TEST_CASE("no intermediate value has sender rows, at any order") {
     for (const bool shared : {false, true}) {
         Problem problem = every_triple(ConnectionMode::uvu, true, 1);
