@@ -22,11 +22,10 @@ FLASHTP_TORCH_EXPORT bool is_plain(at::TensorList);
 
 constexpr std::int64_t as_many_as_senders = std::numeric_limits<std::int64_t>::min();
 
-/// z of x, y and the weights, if there are any; a plain batch without receivers and senders. `receivers` may be
-/// as_many_as_senders.
+/// z of a problem's operands; a plain batch without receivers and senders. `receivers` may be as_many_as_senders.
 /// `by_sender`: the order of a receiver's edges does not matter.
-FLASHTP_TORCH_EXPORT at::Tensor eager_product(const at::Tensor& x, const at::Tensor& y, const std::optional<at::Tensor>& w,
-                                              const std::optional<at::Tensor>& receiver, const std::optional<at::Tensor>& sender,
-                                              std::int64_t receivers, std::int64_t problem, bool by_sender);
+FLASHTP_TORCH_EXPORT at::Tensor eager_product(at::TensorList operands, const std::optional<at::Tensor>& receiver,
+                                              const std::optional<at::Tensor>& sender, std::int64_t receivers, std::int64_t problem,
+                                              bool by_sender);
 
 }  // namespace flashtp::torch_operators

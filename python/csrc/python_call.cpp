@@ -6,6 +6,7 @@
 #include <ATen/PythonTorchFunctionTLS.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/record_function.h>
+#include <c10/util/SmallVector.h>
 
 #include <array>
 #include <exception>
@@ -19,9 +20,9 @@
 namespace flashtp::torch_operators {
 namespace {
 
-/// x, y, w, receiver and sender, of which the last three may be None.
-constexpr std::size_t product_tensors = 5;
-constexpr Py_ssize_t product_arguments = 8;
+/// Of a problem with a radial layer: x, y, h, W2 and b.
+constexpr std::size_t most_operands = 5;
+constexpr Py_ssize_t product_arguments = 6;
 
 template <std::size_t count>
 using Tensors = std::array<std::optional<at::Tensor>, count>;
@@ -35,15 +36,29 @@ bool read(PyObject* object, std::optional<at::Tensor>& tensor) {
     return true;
 }
 
-/// The first `required` are there, nothing but autograd looks on, and in reverse only.
+/// Absent, or nothing but autograd looks on, and in reverse only.
+bool is_usual(const std::optional<at::Tensor>& tensor) { return !tensor || (is_plain(*tensor) && !tensor->_fw_grad(0).defined()); }
+
+/// The first `count` arguments are there and usual.
 template <std::size_t count>
-bool read_usual(PyObject* const* arguments, Tensors<count>& tensors, std::size_t required) {
+bool read_usual(PyObject* const* arguments, Tensors<count>& tensors) {
     if (at::impl::torch_function_mode_enabled()) return false;
-    for (std::size_t i = 0; i < count; ++i) {
-        if (!read(arguments[i], tensors[i]) || (i < required && !tensors[i])) return false;
-        if (tensors[i] && (!is_plain(*tensors[i]) || tensors[i]->_fw_grad(0).defined())) return false;
-    }
+    for (std::size_t i = 0; i < count; ++i)
+        if (!read(arguments[i], tensors[i]) || !tensors[i] || !is_usual(tensors[i])) return false;
     return true;
+}
+
+/// The same of a list; empty where it is not.
+c10::SmallVector<at::Tensor, most_operands> usual_operands(PyObject* list) {
+    const Py_ssize_t count = PyList_Check(list) ? PyList_Size(list) : 0;
+    c10::SmallVector<at::Tensor, most_operands> operands;
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        PyObject* const item = PyList_GetItem(list, i);
+        Tensors<1> tensor;
+        if (!read_usual(&item, tensor)) return {};
+        operands.push_back(std::move(*tensor[0]));
+    }
+    return operands;
 }
 
 /// What `evaluate` gives, or None where it fails. Other threads of Python run meanwhile: the first call compiles.
@@ -68,19 +83,20 @@ PyObject* wrong_count(const char* what) {
     return nullptr;
 }
 
-/// Arguments: x, y, w, receiver, sender, receivers (or as_many_as_senders), problem, by_sender.
+/// Arguments: operands, receiver, sender, receivers (or as_many_as_senders), problem, by_sender.
 PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
-    if (count != product_arguments) return wrong_count("flashtp: eight arguments are expected");
-    Tensors<product_tensors> tensors;
-    if (at::hasCallbacks() || !read_usual(arguments, tensors, 2)) Py_RETURN_NONE;
-    const std::int64_t receivers = PyLong_AsLongLong(arguments[5]), problem = PyLong_AsLongLong(arguments[6]);
+    if (count != product_arguments) return wrong_count("flashtp: six arguments are expected");
+    const auto operands = usual_operands(arguments[0]);
+    std::optional<at::Tensor> receiver, sender;
+    const bool rows = read(arguments[1], receiver) && read(arguments[2], sender) && is_usual(receiver) && is_usual(sender);
+    if (at::hasCallbacks() || operands.empty() || !rows) Py_RETURN_NONE;
+    const std::int64_t receivers = PyLong_AsLongLong(arguments[3]), problem = PyLong_AsLongLong(arguments[4]);
     if (PyErr_Occurred()) {
         PyErr_Clear();
         Py_RETURN_NONE;
     }
-    return evaluated([&, by_sender = arguments[7] == Py_True] {
-        const auto& [x, y, w, receiver, sender] = tensors;
-        return eager_product(*x, *y, w, receiver, sender, receivers, problem, by_sender);
+    return evaluated([&, by_sender = arguments[5] == Py_True] {
+        return eager_product(operands, receiver, sender, receivers, problem, by_sender);
     });
 }
 
@@ -88,7 +104,7 @@ PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
 PyObject* call_linear(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     if (count != 3) return wrong_count("flashtp: three arguments are expected");
     Tensors<2> tensors;
-    if (!read_usual(arguments, tensors, 2)) Py_RETURN_NONE;
+    if (!read_usual(arguments, tensors)) Py_RETURN_NONE;
     const std::int64_t layout = PyLong_AsLongLong(arguments[2]);
     if (PyErr_Occurred()) return nullptr;
     return evaluated([&] { return linear(*tensors[0], *tensors[1], layout); });
@@ -97,7 +113,7 @@ PyObject* call_linear(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
 PyObject* call_silu(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
     if (count != 1) return wrong_count("flashtp: one argument is expected");
     Tensors<1> tensors;
-    if (!read_usual(arguments, tensors, 1)) Py_RETURN_NONE;
+    if (!read_usual(arguments, tensors)) Py_RETURN_NONE;
     return evaluated([&] { return silu(*tensors[0]); });
 }
 

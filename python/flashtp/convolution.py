@@ -4,13 +4,21 @@ from typing import List, Optional
 import torch
 from torch import Tensor, nn
 
-from .functions import evaluate, evaluate_radial
+from .functions import evaluate
 from .specification import specify
 
 
 def _check_shape(name: str, tensor: Tensor, expected: List[int]) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"flashtp: {name} is no tensor")
     if list(tensor.shape) != expected:
         raise ValueError(f"flashtp: {name} has the shape {list(tensor.shape)}; it must be {expected}")
+
+
+def _one_row(name: str, tensor: Tensor, width: int) -> Tensor:
+    if not isinstance(tensor, Tensor) or list(tensor.shape) != [1, width]:
+        _check_shape(name, tensor, [width])
+    return tensor.reshape(1, width)
 
 
 def _evaluate_scripted(problem: str, operands: List[Tensor], receiver: Tensor, sender: Tensor, num_out: Optional[int],
@@ -81,12 +89,10 @@ class TensorProductConv(nn.Module):
         if self.weight_numel > 0:
             if w is None:
                 raise RuntimeError(f"flashtp: w is None; the paths have {self.weight_numel} weights")
-            if self.shared_weights and list(w.shape) != [1, self.weight_numel]:
-                _check_shape("w", w, [self.weight_numel])
-            weights = w.reshape(1, self.weight_numel) if self.shared_weights else w
-        if not torch.jit.is_scripting():
-            return evaluate(self.problem, x, y, weights, receiver, sender, num_out, self.deterministic, num_edges)
+            weights = _one_row("w", w, self.weight_numel) if self.shared_weights else w
         operands = [x, y] if weights is None else [x, y, weights]
+        if not torch.jit.is_scripting():
+            return evaluate(self.problem, operands, receiver, sender, num_out, self.deterministic, num_edges)
         return _evaluate_scripted(self.problem, operands, receiver, sender, num_out, self.deterministic, num_edges)
 
     def extra_repr(self) -> str:
@@ -126,12 +132,11 @@ class RadialTensorProductConv(TensorProductConv):
         if self.bias:
             if b is None:
                 raise RuntimeError("flashtp: b is None; the radial layer has a bias")
-            _check_shape("b", b, [self.weight_numel])
-            operands.append(b.reshape(1, self.weight_numel))
+            operands.append(_one_row("b", b, self.weight_numel))
         elif b is not None:
             raise RuntimeError("flashtp: b is given; the radial layer has no bias")
         if not torch.jit.is_scripting():
-            return evaluate_radial(self.problem, operands, receiver, sender, num_out, self.deterministic)
+            return evaluate(self.problem, operands, receiver, sender, num_out, self.deterministic)
         return _evaluate_scripted(self.problem, operands, receiver, sender, num_out, self.deterministic, None)
 
     def extra_repr(self) -> str:

@@ -14,10 +14,10 @@ from torch.autograd import forward_ad
 from torch.compiler import is_compiling, is_dynamo_compiling
 
 from . import _library
-from .derivatives import Request, gradient_of, kind, output_names, present_inputs, source_count
+from .derivatives import SOURCES, Request, gradient_of, kind, output_names, present_inputs, source_count
 from .folding import run_batched
 from .receiver_index import counted_index, plain_index, receiver_index
-from .specification import name_of, number_of
+from .specification import facts, name_of, number_of
 
 # Sums over many products need more digits than 16-bit types have: under autocast all of it is done in this type.
 AUTOCAST_DTYPE = torch.float32
@@ -28,30 +28,31 @@ _eager_product = torch.ops.flashtp.eager_product.default if _library.HAS_CPP_AUT
 # The same for all but unusual calls, which it leaves to the operator.
 _call = _library.FAST_CALL.call if _library.FAST_CALL is not None else None
 _AS_MANY_AS_SENDERS = -2**63
-_eager_operands = torch.ops.flashtp.eager_operands.default if _library.HAS_CPP_AUTOGRAD else None
 
 
-def evaluate(problem: str, x: Tensor, y: Tensor, w: Optional[Tensor], receiver: Optional[Tensor] = None,
-             sender: Optional[Tensor] = None, receivers: Optional[int] = None, by_sender: bool = False,
-             num_edges: Optional[Tensor] = None) -> Tensor:
-    """z of x, y and the weights, if there are any; a plain batch without receiver and sender. ``receivers`` is the number of senders
+def evaluate(problem: str, operands: Sequence[Tensor], receiver: Optional[Tensor] = None, sender: Optional[Tensor] = None,
+             receivers: Optional[int] = None, by_sender: bool = False, num_edges: Optional[Tensor] = None) -> Tensor:
+    """z of a problem's operands (``SOURCES``); a plain batch without receiver and sender. ``receivers`` is the number of senders
     if left out. ``by_sender``: the order of a receiver's edges does not matter. ``num_edges``: the edges that there are, if not all."""
     if num_edges is None and _call is not None and not is_dynamo_compiling():
-        z = _call(x, y, w, receiver, sender, _AS_MANY_AS_SENDERS if receivers is None else receivers, number_of(problem), by_sender)
+        z = _call(operands, receiver, sender, _AS_MANY_AS_SENDERS if receivers is None else receivers, number_of(problem), by_sender)
         if z is not None:
             return z
-    if num_edges is None and _eager_product is not None and not (is_traced() or transform_is_active()):
-        return _eager_product(x, y, w, receiver, sender, _AS_MANY_AS_SENDERS if receivers is None else receivers, number_of(problem), by_sender)
+    traced = is_traced()
+    if not traced:
+        _check_tensors(problem, operands, receiver, sender)
+    if num_edges is None and _eager_product is not None and not (traced or transform_is_active()):
+        return _eager_product(operands, receiver, sender, _AS_MANY_AS_SENDERS if receivers is None else receivers, number_of(problem),
+                              by_sender)
     edges = None if receiver is None else Edges(receiver, sender, receivers, by_sender, num_edges)
-    return _evaluate_in_python(problem, [x, y] if w is None else [x, y, w], edges)
+    return _evaluate_in_python(problem, operands, edges)
 
 
-def evaluate_radial(problem: str, operands: Sequence[Tensor], receiver: Tensor, sender: Tensor, receivers: Optional[int],
-                    by_sender: bool = False) -> Tensor:
-    """z of x, y, h, W2 and maybe b."""
-    if _eager_operands is not None and not (is_traced() or transform_is_active()):
-        return _eager_operands(operands, receiver, sender, _AS_MANY_AS_SENDERS if receivers is None else receivers, number_of(problem), by_sender)
-    return _evaluate_in_python(problem, operands, Edges(receiver, sender, receivers, by_sender))
+def _check_tensors(problem: str, operands: Sequence[Tensor], receiver: Optional[Tensor], sender: Optional[Tensor]) -> None:
+    rows = (("receiver", receiver), ("sender", sender)) if facts(problem).convolution else ()
+    for name, value in (*zip(SOURCES[len(operands)], operands), *rows):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"flashtp: {name} is {'None' if value is None else 'a ' + type(value).__name__}; it must be a tensor")
 
 
 class Edges(NamedTuple):

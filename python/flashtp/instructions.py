@@ -1,10 +1,12 @@
 """Paths of a tensor product: e3nn's instructions, their weights and their coefficients."""
-from math import prod, sqrt
-from typing import NamedTuple, Sequence
+from math import inf, prod, sqrt
+from operator import index
+from typing import Iterable, NamedTuple, Optional, Sequence
 
 from .errors import SpecificationError
 from .irreps import Irreps
 
+FIELDS = "(i_in1, i_in2, i_out, mode, has_weight[, path_weight])"
 MODES = ("uvw", "uvu", "uvv", "uuw", "uuu", "uvuv", "uvu<v", "u<vw")
 
 
@@ -44,11 +46,27 @@ def normalization(in1: Irreps, in2: Irreps, out: Irreps, irrep, path, variances)
         raise SpecificationError(f"path_normalization is {path!r}; it must be element, path or none")
     filled = []
     for irreps, given, name in zip((in1, in2, out), variances, ("in1_var", "in2_var", "out_var")):
-        values = tuple(1.0 for _ in irreps) if given is None else tuple(float(v) for v in given)
+        values = [1.0] * len(irreps) if given is None else _numbers(given)
+        if values is None or None in values:
+            raise SpecificationError(f"{name} is {given!r}; it must be a number of 0 or more for each of the segments of {irreps}")
         if len(values) != len(irreps):
             raise SpecificationError(f"{name} has {len(values)} numbers; irreps {irreps} have {len(irreps)} segments")
-        filled.append(values)
+        filled.append(tuple(values))
     return Normalization(irrep, path, *filled)
+
+
+def _numbers(values) -> Optional[list[Optional[float]]]:
+    """None for what are no variances."""
+    return [_variance(value) for value in values] if isinstance(values, Iterable) else None
+
+
+def _variance(value) -> Optional[float]:
+    """A finite number of 0 or more, or None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 <= number < inf else None
 
 
 def path_shape(mode: str, mul1: int, mul2: int, mul_out: int) -> tuple[int, ...]:
@@ -86,14 +104,25 @@ def complete(instructions: Sequence, in1: Irreps, in2: Irreps, out: Irreps, scal
 
 def _checked(number: int, given: Sequence, irreps: tuple[Irreps, Irreps, Irreps]) -> tuple:
     """The six fields of an instruction. What they say about irreps is checked by the compiler, which names the rule."""
-    if not 5 <= len(given) <= 6:
-        raise SpecificationError(f"instruction {number} is {tuple(given)!r}; it must be (i_in1, i_in2, i_out, mode, has_weight[, path_weight])")
-    i, j, k, mode, has_weight, variance = (*given, 1.0)[:6]
+    if not isinstance(given, (tuple, list)) or not 5 <= len(given) <= 6:
+        raise SpecificationError(f"instruction {number} is {given!r}; it must be {FIELDS}")
+    *segments, mode, has_weight, variance = (*given, 1.0)[:6]
     if mode not in MODES:
         raise SpecificationError(f"instruction {number} has mode {mode!r}; it must be one of {' '.join(MODES)}")
-    for index, segments, name in zip((i, j, k), irreps, ("i_in1", "i_in2", "i_out")):
-        if not 0 <= index < len(segments):
-            raise IndexError(f"instruction {number} has {name} {index}; irreps {segments} have {len(segments)} segments")
-    if variance < 0:
-        raise SpecificationError(f"instruction {number} has path_weight {variance}; it must not be negative")
-    return int(i), int(j), int(k), mode, bool(has_weight), float(variance)
+    segments = [_segment(f"instruction {number} has {name} {value!r}", value, known)
+                for name, value, known in zip(("i_in1", "i_in2", "i_out"), segments, irreps)]
+    if has_weight not in (True, False):
+        raise SpecificationError(f"instruction {number} has has_weight {has_weight!r}; it must be True or False")
+    if _variance(variance) is None:
+        raise SpecificationError(f"instruction {number} has path_weight {variance!r}; it must be a finite number and not negative")
+    return *segments, mode, bool(has_weight), float(variance)
+
+
+def _segment(what: str, value, irreps: Irreps) -> int:
+    try:
+        segment = index(value)
+    except TypeError:
+        raise SpecificationError(f"{what}; it must be a whole number") from None
+    if not 0 <= segment < len(irreps):
+        raise IndexError(f"{what}; irreps {irreps} have {len(irreps)} segments")
+    return segment

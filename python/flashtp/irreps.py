@@ -1,6 +1,7 @@
 """Irreducible representations of O(3) as e3nn writes them, for programs that do without e3nn."""
 import re
-from typing import Iterator, NamedTuple
+from operator import index
+from typing import Iterable, Iterator, NamedTuple
 
 import torch
 
@@ -63,6 +64,8 @@ class Irreps(tuple):
             terms = [term for term in value.split("+") if term.strip()]
         else:  # one irrep, one segment, or several
             terms = [value] if hasattr(value, "l") or hasattr(value, "ir") else value
+        if not isinstance(terms, Iterable):
+            raise ValueError(f"irreps {value!r}: they must be text such as 32x0e+16x1o, or a sequence of (mul, (l, p))")
         return super().__new__(cls, [_segment(term) for term in terms])
 
     @property
@@ -143,10 +146,31 @@ def as_irrep(value) -> Irrep:
     """From an irrep, a pair (l, p) or text such as 1o."""
     if isinstance(value, str):
         return _segment(value).ir
-    degree, parity = value
-    if degree < 0 or parity not in (1, -1):
-        raise ValueError(f"irrep {value!r}: the degree must not be negative, and the parity must be 1 or -1")
-    return Irrep(int(degree), int(parity))
+    degree, parity = _pair(value, "irrep", "(l, p), or text such as 1o")
+    degree = _count(degree, f"irrep {value!r}: the degree")
+    if parity not in (1, -1):
+        raise ValueError(f"irrep {value!r}: the parity must be 1 or -1")
+    return Irrep(degree, int(parity))
+
+
+def _pair(value, what: str, form: str) -> tuple:
+    """The two things that a value is made of."""
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise ValueError(f"{what} {value!r}: it must be {form}") from None
+    return first, second
+
+
+def _count(value, what: str) -> int:
+    """A whole number of any library's kind."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise ValueError(f"{what} must be a whole number") from None
+    if number < 0:
+        raise ValueError(f"{what} must not be negative")
+    return number
 
 
 def _segment(term) -> MulIrrep:
@@ -159,7 +183,6 @@ def _segment(term) -> MulIrrep:
         return MulIrrep(int(match[1] or 1), Irrep(degree, parity))
     if hasattr(term, "l") and hasattr(term, "p"):
         return MulIrrep(1, as_irrep((term.l, term.p)))
-    mul, ir = term
-    if mul < 0:
-        raise ValueError(f"irreps term {term!r}: the multiplicity must not be negative")
-    return MulIrrep(int(mul), as_irrep((ir.l, ir.p) if hasattr(ir, "l") else ir))
+    mul, ir = _pair(term, "irreps term", "(mul, (l, p)), or text such as 16x1o")
+    mul = _count(mul, f"irreps term {term!r}: the multiplicity")
+    return MulIrrep(mul, as_irrep((ir.l, ir.p) if hasattr(ir, "l") else ir))

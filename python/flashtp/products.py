@@ -5,6 +5,7 @@ from torch import Tensor
 
 from .errors import SpecificationError
 from .irreps import Irreps, as_irrep
+from .specification import named_irreps
 from .tensor_product import TensorProduct
 
 
@@ -13,7 +14,8 @@ class FullyConnectedTensorProduct(TensorProduct):
 
     def __init__(self, irreps_in1, irreps_in2, irreps_out, irrep_normalization: Optional[str] = None,
                  path_normalization: Optional[str] = None, **options):
-        in1, in2, out = Irreps(irreps_in1), Irreps(irreps_in2), Irreps(irreps_out)
+        in1, in2 = named_irreps("irreps_in1", irreps_in1), named_irreps("irreps_in2", irreps_in2)
+        out = named_irreps("irreps_out", irreps_out)
         paths = [(i, j, k, "uvw", True, 1.0) for i, a in enumerate(in1) for j, b in enumerate(in2) for k, c in enumerate(out)
                  if c.ir in a.ir * b.ir]
         super().__init__(in1, in2, out, paths, irrep_normalization=irrep_normalization, path_normalization=path_normalization,
@@ -28,7 +30,7 @@ class ElementwiseTensorProduct(TensorProduct):
 
     def __init__(self, irreps_in1, irreps_in2, filter_ir_out: Optional[Iterable] = None, irrep_normalization: Optional[str] = None,
                  **options):
-        in1, in2 = _aligned(Irreps(irreps_in1).simplify(), Irreps(irreps_in2).simplify())
+        in1, in2 = _aligned(*_simplified(irreps_in1, irreps_in2))
         kept = _kept(filter_ir_out)
         pairs = [(i, a.mul, ir) for i, (a, b) in enumerate(zip(in1, in2)) for ir in a.ir * b.ir if kept(ir)]
         super().__init__(in1, in2, [(mul, ir) for _, mul, ir in pairs], [(i, i, k, "uuu", False) for k, (i, _, _) in enumerate(pairs)],
@@ -43,7 +45,7 @@ class FullTensorProduct(TensorProduct):
 
     def __init__(self, irreps_in1, irreps_in2, filter_ir_out: Optional[Iterable] = None, irrep_normalization: Optional[str] = None,
                  **options):
-        in1, in2 = Irreps(irreps_in1).simplify(), Irreps(irreps_in2).simplify()
+        in1, in2 = _simplified(irreps_in1, irreps_in2)
         kept = _kept(filter_ir_out)
         pairs = [(i, j, a.mul * b.mul, ir) for i, a in enumerate(in1) for j, b in enumerate(in2) for ir in a.ir * b.ir if kept(ir)]
         out = Irreps([(mul, ir) for _, _, mul, ir in pairs]).sort()
@@ -61,11 +63,11 @@ class TensorSquare(TensorProduct):
             raise SpecificationError(f"irrep_normalization is {scale!r}; it must be component, norm or none")
         if irreps_out is not None and filter_ir_out is not None:
             raise SpecificationError("irreps_out and filter_ir_out are both given; irreps_out says what is kept already")
-        irreps = Irreps(irreps_in).simplify()
+        irreps = named_irreps("irreps_in", irreps_in).simplify()
         if irreps_out is None:
             out, paths = _full_square(irreps, _kept(filter_ir_out), scale)
         else:
-            out = Irreps(irreps_out).simplify()
+            out = named_irreps("irreps_out", irreps_out).simplify()
             paths = [(i, j, k, {"uvuv": "uvw", "uvu<v": "u<vw", "uuu": "uuw"}[mode], True, variance)
                      for i, j, k, mode, variance in _square_paths(irreps, out, scale)]
         super().__init__(irreps, irreps, out, paths, irrep_normalization="none", **options)
@@ -79,7 +81,13 @@ class TensorSquare(TensorProduct):
         return super().__repr__().replace(f"({self.irreps_in1.simplify()} x {self.irreps_in2.simplify()} ->", f"({self.irreps_in1} ->", 1)
 
 
+def _simplified(irreps_in1, irreps_in2) -> tuple[Irreps, Irreps]:
+    return named_irreps("irreps_in1", irreps_in1).simplify(), named_irreps("irreps_in2", irreps_in2).simplify()
+
+
 def _kept(filter_ir_out):
+    if isinstance(filter_ir_out, str):
+        raise SpecificationError(f"filter_ir_out is {filter_ir_out!r}; it must be a list of irreps, such as ['0e', '1o']")
     wanted = None if filter_ir_out is None else [as_irrep(ir) for ir in filter_ir_out]
     return lambda ir: wanted is None or ir in wanted
 

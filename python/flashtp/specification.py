@@ -1,13 +1,13 @@
 """Specifications: the JSON text that names a tensor product everywhere below Python (docs/spec.md, without the key dtype)."""
 import functools
 import json
-from typing import NamedTuple, Optional, Sequence
+from typing import Iterable, NamedTuple, Optional, Sequence
 
 import torch
 
 from . import _library  # noqa: F401, makes the operators known
 from .errors import SpecificationError
-from .instructions import Instruction, Normalization, complete, normalization
+from .instructions import FIELDS, Instruction, Normalization, complete, normalization
 from .irreps import Irreps
 
 LAYOUTS = ("mul_ir", "ir_mul")
@@ -32,10 +32,13 @@ def specify(irreps: Sequence, instructions: Sequence, *, irrep_normalization=Non
             variances=(None, None, None), shared_weights=False, convolution=False, layout="mul_ir", deterministic=False,
             radial: Optional[dict] = None) -> Specification:
     """``irreps``: those of in1, in2 and out. ``layout``: one name, or one each. ``radial``: the key of docs/spec.md."""
-    in1, in2, out = (Irreps(value) for value in irreps)
+    in1, in2, out = (named_irreps(name, value) for name, value in zip(("irreps_in1", "irreps_in2", "irreps_out"), irreps))
+    if not isinstance(instructions, Iterable):
+        raise SpecificationError(f"instructions is {instructions!r}; it must be a list of {FIELDS}")
+    instructions = list(instructions)
     scale = normalization(in1, in2, out, irrep_normalization, path_normalization, variances)
     paths = complete(instructions, in1, in2, out, scale)
-    layouts = (layout,) * 3 if isinstance(layout, str) else tuple(layout)
+    layouts = tuple(layout) if isinstance(layout, (tuple, list)) else (layout,) * 3
     if len(layouts) != 3 or any(name not in LAYOUTS for name in layouts):
         raise SpecificationError(f"layout is {layout!r}; it must be mul_ir or ir_mul, or one of them each for x, y and z")
     values = {
@@ -46,9 +49,25 @@ def specify(irreps: Sequence, instructions: Sequence, *, irrep_normalization=Non
         "shared_weights": shared_weights, "radial": radial, "convolution": convolution, "deterministic": deterministic,
         "layout_in1": layouts[0], "layout_in2": layouts[1], "layout_out": layouts[2],
     }
-    problem = json.dumps(values, separators=(",", ":"))
+    problem = _text_of(values)
     number_of(problem)
     return Specification(in1, in2, out, paths, scale, problem)
+
+
+def named_irreps(name: str, value) -> Irreps:
+    """Of an argument."""
+    try:
+        return Irreps(value)
+    except ValueError as error:
+        raise SpecificationError(f"{name} is {value!r}: {error}") from None
+
+
+def _text_of(values: dict) -> str:
+    """Only ``radial`` is still as the user gave it: its numbers may be those of torch or NumPy."""
+    try:
+        return json.dumps(values, separators=(",", ":"), allow_nan=False, default=lambda number: number.item())
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise SpecificationError(f"radial is {values['radial']!r}; its values must be finite numbers or truth values: {error}") from None
 
 
 @functools.lru_cache(maxsize=None)
@@ -72,9 +91,11 @@ class Facts(NamedTuple):
 
     out_width: int
     shared_rows: bool  # weights or a matrix that all edges have in common
+    convolution: bool
 
 
 @functools.lru_cache(maxsize=None)
 def facts(problem: str) -> Facts:
     values = json.loads(problem)
-    return Facts(Irreps(values["irreps_out"]).dim, values["shared_weights"] or values.get("radial") is not None)
+    return Facts(Irreps(values["irreps_out"]).dim, values["shared_weights"] or values.get("radial") is not None,
+                 values["convolution"])

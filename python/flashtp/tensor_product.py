@@ -19,7 +19,23 @@ def _leading_shape(tensors: List[Tensor]) -> List[int]:
     """What all dimensions but the last broadcast to."""
     if torch.jit.is_scripting():
         return torch.broadcast_tensors([t[..., :0] for t in tensors])[0].shape[:-1]
-    return list(torch.broadcast_shapes(*[t.shape[:-1] for t in tensors]))
+    return _broadcast_leading(tensors)
+
+
+@torch.jit.unused
+def _broadcast_leading(tensors: List[Tensor]) -> List[int]:
+    try:
+        return list(torch.broadcast_shapes(*[t.shape[:-1] for t in tensors]))
+    except RuntimeError:
+        shapes = ", ".join([f"{name} {list(t.shape)}" for name, t in zip(("x", "y", "weight"), tensors)])
+        raise ValueError(f"flashtp: the shapes are {shapes}; all dimensions but the last must be equal, or 1 or absent") from None
+
+
+def _check_width(name: str, tensor: Tensor, width: int, rule: str) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"flashtp: {name} is no tensor")
+    if tensor.dim() == 0 or tensor.shape[-1] != width:
+        raise ValueError(f"flashtp: {name} has the shape {list(tensor.shape)}; its last dimension must be {rule}, {width}")
 
 
 class TensorProduct(nn.Module):
@@ -92,8 +108,8 @@ class TensorProduct(nn.Module):
             z: [..., irreps_out.dim].
         """
         torch._assert(self._may_run_forward, "flashtp: forward was left out by compile_left_right=False")
-        torch._assert(x.shape[-1] == self._in1_dim, "flashtp: the last dimension of x is not irreps_in1.dim")
-        torch._assert(y.shape[-1] == self._in2_dim, "flashtp: the last dimension of y is not irreps_in2.dim")
+        _check_width("x", x, self._in1_dim, "irreps_in1.dim")
+        _check_width("y", y, self._in2_dim, "irreps_in2.dim")
         operands = [x, y]
         if self.weight_numel > 0:
             w = self._get_weights(weight)
@@ -109,7 +125,7 @@ class TensorProduct(nn.Module):
         if torch.jit.is_scripting():
             z = torch.ops.flashtp.tensor_product(operands, [], self.problem, 0, 1, 0)[0]
         else:
-            z = evaluate(self.problem, operands[0], operands[1], operands[2] if len(operands) > 2 else None)
+            z = evaluate(self.problem, operands)
         return z.reshape(lead + [self._out_dim])
 
     @torch.jit.export
@@ -158,7 +174,7 @@ class TensorProduct(nn.Module):
             if self.weight_numel > 0 and not self.internal_weights:
                 raise RuntimeError("flashtp: weights must be given, as the module has no internal weights")
             return self.weight
-        torch._assert(weight.shape[-1] == self.weight_numel, "flashtp: the last dimension of weight is not weight_numel")
+        _check_width("weight", weight, self.weight_numel, "weight_numel")
         if self.shared_weights:
             torch._assert(weight.ndim == 1, "flashtp: shared weights have one dimension")
         else:
@@ -169,9 +185,18 @@ class TensorProduct(nn.Module):
     def _joined(self, weight: Union[None, Tensor, List[Tensor]]) -> Optional[Tensor]:
         if not isinstance(weight, (list, tuple)):
             return weight
-        shapes = [path.path_shape for path in self.instructions if path.has_weight]
+        paths = [(number, path.path_shape) for number, path in enumerate(self.instructions) if path.has_weight]
+        if len(weight) != len(paths):
+            raise ValueError(f"flashtp: weight is a list of {len(weight)} tensors; {len(paths)} instructions have weights")
         lead = () if self.shared_weights else (-1,)
-        return torch.cat([part.reshape(*lead, prod(shape)) for part, shape in zip(weight, shapes)], dim=-1)
+        flat = []
+        for part, (number, shape) in zip(weight, paths):
+            try:
+                flat.append(part.reshape(*lead, prod(shape)))
+            except RuntimeError:
+                raise ValueError(f"flashtp: the weights of instruction {number} have the shape {list(part.shape)}; it must be "
+                                 f"{['...'] * len(lead) + list(shape)}") from None
+        return torch.cat(flat, dim=-1)
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         for key in [k for k in state_dict if k.startswith(tuple(prefix + code for code in _E3NN_CODE))]:

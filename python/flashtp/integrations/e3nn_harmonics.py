@@ -21,7 +21,7 @@ class Harmonics(nn.Module):
         first = units * 3**0.5
         degrees = [units.new_ones(len(units), 1), first]
         for problem in self.products:
-            degrees.append(evaluate(problem, degrees[-1], first, None))
+            degrees.append(evaluate(problem, [degrees[-1], first]))
         return torch.cat(degrees, 1)
 
 

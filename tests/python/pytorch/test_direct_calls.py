@@ -31,7 +31,7 @@ def direct(change=lambda x: x, receivers=4):
     edges = Edges.random()
     pair = Pair(MESSAGE, edges)
     x, y, w = pair.inputs()
-    found = DIRECT.call(change(x), y, w, edges.receiver, edges.sender, receivers, number_of(pair.conv.problem), False)
+    found = DIRECT.call([change(x), y, w], edges.receiver, edges.sender, receivers, number_of(pair.conv.problem), False)
     return found, pair, (x, y, w)
 
 
@@ -64,7 +64,7 @@ def test_forward_mode_and_transforms():
 
 def test_numbers_that_are_none():
     assert direct(receivers="many")[0] is None
-    with pytest.raises(TypeError, match="eight arguments"):
+    with pytest.raises(TypeError, match="six arguments"):
         DIRECT.call(1, 2)
 
 

@@ -115,5 +115,16 @@ def test_wrong_weights_are_refused():
     shared, single = (flashtp.TensorProduct(*MODES["mixed"], internal_weights=False, shared_weights=s) for s in (True, False))
     w = torch.randn(shared.weight_numel)
     for module, weight in ((shared, None), (shared, w[:-1]), (shared, w[None]), (single, w), (single, None)):
-        with pytest.raises((RuntimeError, AssertionError)):
+        with pytest.raises((ValueError, RuntimeError, AssertionError)):
             module(x, y, weight)
+    views = list(shared.weight_views(w))
+    with pytest.raises(ValueError, match=f"a list of {len(views) - 1} tensors; {len(views)} instructions"):
+        shared(x, y, views[:-1])
+    with pytest.raises(ValueError, match=r"the weights of instruction 0 have the shape \[1, 1\]; it must be"):
+        shared(x, y, [torch.ones(1, 1), *views[1:]])
+    with pytest.raises(ValueError, match=r"x has the shape \[4, 7\]; its last dimension must be irreps_in1.dim, 8"):
+        shared(x[:, 1:], y, w)
+    with pytest.raises(ValueError, match=r"x \[4, 8\], y \[3, 6\]; all dimensions but the last"):
+        shared(x, y[1:], w)
+    with pytest.raises(TypeError, match="y is no tensor"):
+        shared(x, y.tolist(), w)
